@@ -1,0 +1,1 @@
+"""What README's figures come from: EMS beside its peers, as whole processes, in one run."""

@@ -1,0 +1,213 @@
+"""Turns results into a JSON file and a page that a person reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+from bench.contenders import Contender
+from bench.measure import Results, Sample
+from bench.rows import Row, row
+
+SCHEMA = 1
+BUSY = 0.5
+"""A load per core from which on the page warns that the machine did other work."""
+
+
+def as_json(
+    results: Results,
+    machine: Mapping[str, object],
+    contenders: Sequence[Contender],
+    missing: Mapping[str, str],
+    options: Mapping[str, object],
+) -> dict[str, object]:
+    """All that was measured; every sample is kept."""
+    rows: list[dict[str, object]] = []
+    for name in _row_names(results):
+        found = row(name)
+        entry: dict[str, object] = {**asdict(found), "samples": {}, "values": {}, "failures": {}}
+        entry["samples"] = {
+            who: [asdict(each) for each in listed]
+            for who, listed in results.samples.get(name, {}).items()
+        }
+        entry["values"] = {who: results.value(name, who) for who in _whos(results, name)}
+        entry["failures"] = results.failures.get(name, {})
+        ours = results.value(name, "ems")
+        entry["met"] = None if ours is None else found.met(ours)
+        rows.append(entry)
+    return {
+        "schema": SCHEMA,
+        "machine": dict(machine),
+        "options": dict(options),
+        "contenders": {
+            c.name: {"version": c.environment.version, "about": c.about} for c in contenders
+        },
+        "missing": dict(missing),
+        "rows": rows,
+    }
+
+
+def as_markdown(
+    results: Results,
+    machine: Mapping[str, object],
+    contenders: Sequence[Contender],
+    missing: Mapping[str, str],
+    plot: str | None,
+) -> str:
+    """The page: goals, figures and peers; then every row with what it cost."""
+    lines = ["# Measured", "", *_about(machine, contenders, missing), ""]
+    lines += ["## Goals", "", *_goals(results), ""]
+    if plot:
+        lines += ["## Growth", "", f"![time against the number of tasks]({plot})", ""]
+    lines += ["## All rows", "", *_details(results), ""]
+    lines += ["## What each does with its tasks", ""]
+    lines += [f"- **{c.name}** {c.environment.version}: {c.about}" for c in contenders]
+    return "\n".join(lines) + "\n"
+
+
+def _about(
+    machine: Mapping[str, object], contenders: Sequence[Contender], missing: Mapping[str, str]
+) -> list[str]:
+    versions = ", ".join(f"{c.name} {c.environment.version}" for c in contenders)
+    lines = [
+        f"{machine['date']}, commit {machine['commit']}. {machine['cores']} cores "
+        f"({machine['cpu']}), {machine['memory_gib']} GiB, {machine['system']}, "
+        f"Python {machine['python']}. {versions}.",
+        "",
+        "Whole processes from start to end; medians. Contenders take turns in one run, each in a "
+        "folder that nothing has been in before. CPU is user and system time of the process and "
+        "its children; memory is the peak of the largest of them. `make bench` makes this page.",
+    ]
+    load = max(float(str(machine["load_before"])), 0.0)
+    if load > BUSY * int(str(machine["cores"])):
+        lines += ["", f"**The machine was busy** (load {load} at the start): too noisy to quote."]
+    for name, why in missing.items():
+        lines += ["", f"**Missing: {name}**: {why}"]
+    return lines
+
+
+def _goals(results: Results) -> list[str]:
+    lines = ["| what | goal | EMS | met | peers, and how many times EMS's time |"]
+    lines += ["|---|---|---|---|---|"]
+    for name in _row_names(results):
+        found = row(name)
+        peers = [who for who in _whos(results, name) if who != "ems"]
+        if found.goal is None and not peers:
+            continue
+        ours = results.value(name, "ems")
+        met = None if ours is None else found.met(ours)
+        cells = (
+            found.title,
+            _goal(found),
+            _or_failure(results, found, "ems"),
+            {None: "", True: "yes", False: "**no**"}[met],
+            "; ".join(_beside(results, found, who, ours) for who in peers),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _beside(results: Results, found: Row, who: str, ours: float | None) -> str:
+    value = results.value(found.id, who)
+    text = f"{who} {_or_failure(results, found, who)}"
+    return f"{text} ({_ratio(value / ours)})" if value is not None and ours else text
+
+
+def _details(results: Results) -> list[str]:
+    lines = ["| what | who | median | least | most | CPU | memory | times |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    for name in _row_names(results):
+        found = row(name)
+        for who in _whos(results, name):
+            samples = results.samples.get(name, {}).get(who, [])
+            cells = (found.title, who, _or_failure(results, found, who), *_spread(found, samples))
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _spread(found: Row, samples: Sequence[Sample]) -> tuple[str, ...]:
+    if not samples:
+        return ("", "", "", "", "")
+    return (
+        show(found, min(each.value for each in samples)),
+        show(found, max(each.value for each in samples)),
+        _seconds(median(each.cpu_s for each in samples)),
+        f"{median(each.rss_mib for each in samples):.0f} MiB",
+        str(len(samples)),
+    )
+
+
+def _or_failure(results: Results, found: Row, who: str) -> str:
+    value = results.value(found.id, who)
+    if value is not None:
+        return show(found, value)
+    why = results.failures.get(found.id, {}).get(who)
+    return f"failed: {_cell(why)}" if why else ""
+
+
+def _goal(found: Row) -> str:
+    if found.goal is None:
+        return ""
+    return f"{'≥' if found.at_least else '≤'} {show(found, found.goal)}"
+
+
+def show(found: Row, value: float) -> str:
+    """A value with its unit, to three digits."""
+    if found.unit == "s":
+        return _seconds(value)
+    if found.unit == "%":
+        return f"{100 * value:.0f} %"
+    return f"{value:.0f} {found.unit}" if found.unit else f"{value:.2f}"
+
+
+def _seconds(value: float) -> str:
+    if value < 1:
+        return f"{1000 * value:.3g} ms" if value < 0.1 else f"{1000 * value:.0f} ms"
+    return f"{value:.3g} s" if value < 1000 else f"{value:.0f} s"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.0f} ×" if value >= 10 else f"{value:.2g} ×"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _row_names(results: Results) -> list[str]:
+    """In the order in which they were measured; derived ones after those that they follow."""
+    names = dict.fromkeys([*results.samples, *results.derived, *results.failures])
+    known = [name for name in names if _known(name)]
+    return sorted(known, key=_place)
+
+
+def _known(name: str) -> bool:
+    try:
+        row(name)
+    except (KeyError, ValueError):
+        return False
+    return True
+
+
+_ORDER = ("tasks", "plan", "growth", "start", "code", "content", "fold")
+
+
+def _place(name: str) -> tuple[int, int]:
+    kind, rest = name.split(".")[0], name.split(".")[1]
+    return _ORDER.index(kind), int(rest) if rest.isdigit() else 0
+
+
+def _whos(results: Results, name: str) -> list[str]:
+    listed = (results.samples, results.derived, results.failures)
+    found = dict.fromkeys(who for each in listed for who in each.get(name, {}))
+    return sorted(found, key=lambda who: who != "ems")
+
+
+def write(folder: Path, data: Mapping[str, object], page: str) -> None:
+    """The two files, in a folder that is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(data, indent=1) + "\n")
+    (folder / "RESULTS.md").write_text(page)

@@ -1,0 +1,85 @@
+"""What each row is called, what its unit is, and the goal that EMS has there.
+
+Goals are data: a row says whether its goal is met, and nothing fails where it is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the results. A goal is an upper bound, or a lower one where `at_least`."""
+
+    id: str
+    title: str
+    unit: str = "s"
+    goal: float | None = None
+    at_least: bool = False
+
+    def met(self, value: float) -> bool | None:
+        if self.goal is None:
+            return None
+        return value >= self.goal if self.at_least else value <= self.goal
+
+
+STEP_S = 0.05
+"""How long a step of the fold takes."""
+
+_GOALS = {
+    "tasks.1000.cold": 0.25,
+    "tasks.10000.cold": 1.5,
+    "tasks.1000.cached": 0.1,
+    "tasks.10000.cached": 0.2,
+    "tasks.100000.cached": 1.5,
+    "plan.100000": 1.0,
+    "plan.100000.memory": 150.0,
+}
+
+_FIXED = (
+    Row("growth.cold", "growth of a cold run: exponent of n (1 is linear)", "", 1.1),
+    Row("growth.cached", "growth of a cached run: exponent of n", "", 1.1),
+    Row("growth.plan", "growth of a plan: exponent of n", "", 1.1),
+    Row("start.python", "an interpreter that does nothing"),
+    Row("start.help", "`--help`", goal=0.060),
+    Row("start.one", "one task, cached", goal=0.15),
+    Row("code.first", "digest of the code of 100 modules, 30,000 lines: first", goal=1.0),
+    Row("code.unchanged", "the same, nothing changed", goal=0.010),
+    Row("code.edit", "the same, one module edited", goal=0.030),
+    Row("code.first.process", "the same as a process: first"),
+    Row("code.unchanged.process", "the same as a process: nothing changed"),
+    Row("code.edit.process", "the same as a process: one module edited"),
+    Row("fold.first", "fold of 63 arrivals, cold"),
+    Row("fold.none", "the same, nothing new"),
+    Row("fold.new", f"fold of 64 arrivals, one new (a step takes {STEP_S} s)", goal=0.15 + STEP_S),
+    Row("fold.added", "what the new arrival added to the run with nothing new"),
+)
+
+
+def row(name: str) -> Row:
+    """The row of that id; sizes stand in the ids."""
+    for fixed in _FIXED:
+        if fixed.id == name:
+            return fixed
+    kind, size, *rest = name.split(".")
+    goal = _GOALS.get(name)
+    if kind == "tasks":
+        return Row(name, f"{int(size):,} trivial tasks, {rest[0]}", goal=goal)
+    if kind == "plan" and rest:
+        return Row(name, f"plan of {int(size):,} tasks: memory added", "MiB", goal)
+    if kind == "plan":
+        return Row(name, f"plan of {int(size):,} tasks", goal=goal)
+    if kind == "content":
+        return _content(name, int(size), rest[0])
+    raise KeyError(name)
+
+
+def _content(name: str, size_mib: int, what: str) -> Row:
+    title = f"content digest of {size_mib / 1024:g} GiB, in the page cache"
+    if what == "process":
+        return Row(name, title)
+    if what == "hash":
+        return Row(name, f"{title}: within the process")
+    title = f"{title}: speed as a share of hashlib's on all cores"
+    return Row(name, title, "%", 0.9, at_least=True)

@@ -1,0 +1,1 @@
+"""The parts of the Four Rooms example; pipeline.py beside this folder puts them together."""

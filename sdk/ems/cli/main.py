@@ -1,0 +1,128 @@
+"""`emsctl`: the group of commands, what they share on the command line, and how errors end.
+
+Knows every command's name and one line of help, so that `emsctl --help` imports none of them. Does
+not know what a command does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from ems.cli.ending import ending
+from ems.errors import UsageError, did_you_mean
+
+COMMANDS = {
+    "run": ("ems.cli.run", "Run a pipeline; -n says what would run."),
+    "why": ("ems.cli.why", "Say why a task ran, or why it did not have to."),
+    "runs": ("ems.cli.runs", "List runs."),
+    "show": ("ems.cli.show", "Show a run, or one version of a task."),
+    "diff": ("ems.cli.diff", "Compare two runs."),
+    "logs": ("ems.cli.logs", "Print what tasks wrote; -f follows a run."),
+    "export": ("ems.cli.export", "Write a version as a folder: code, data, timing, results."),
+    "gc": ("ems.cli.gc", "Delete what no kept run needs."),
+    "check": ("ems.cli.check", "Look over this machine and the store."),
+    "init": ("ems.cli.init", "Start with a small pipeline that runs."),
+}
+"""Name → module and short help. The command in it is called as it is typed."""
+
+
+class Emsctl(click.Group):
+    """Imports a command when it is called, and ends every error in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands' names, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        from importlib import import_module
+
+        module = import_module(COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first word names; an unknown one says what was meant."""
+        word = args[0]
+        if word not in COMMANDS and not word.startswith("-") and not ctx.resilient_parsing:
+            near = did_you_mean(word, list(COMMANDS))
+            raise UsageError(word, f"no such command{near}", "emsctl --help")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Parse what stands before the command."""
+        with ending():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command to its end, whichever it is."""
+        with ending():
+            return super().invoke(ctx)
+
+
+def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"emsctl {version('emsctl')}")
+        ctx.exit()
+
+
+@contextlib.contextmanager
+def _in_folder(folder: str) -> Iterator[None]:
+    before = os.getcwd()
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise UsageError(f"-C {folder}", (error.strerror or "no such folder").lower()) from None
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@click.group(
+    cls=Emsctl,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    subcommand_metavar="COMMAND …",
+)
+@click.option("--store", metavar="URL", help="The store: a folder or s3://bucket/prefix.")
+@click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
+    help="Print the version and exit.",
+)  # fmt: skip
+@click.pass_context
+def main(ctx: click.Context, store: str | None, folder: str | None) -> None:
+    """Run experiments as pipelines: nothing is computed twice, everything is explained.
+
+    Begin with `emsctl init`. A run or a version may be named by the start of its id; the last run is
+    `last`, the one before `last~1`.
+
+    \b
+    Exit codes: 0 done, 1 EMS could not, 2 wrong usage, 100 a task failed,
+    101 unfinished, 103 canceled.
+    """
+    ctx.obj = store
+    if folder:
+        ctx.with_resource(_in_folder(folder))

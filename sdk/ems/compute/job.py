@@ -1,0 +1,172 @@
+"""The types that backends and what stands above them exchange; frozen and JSON-safe.
+
+Knows jobs, states and reasons. Does not know tasks, pipelines or any one backend.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ems import units
+
+
+class JobState(enum.Enum):
+    """The five states; why a job ended is `JobStatus.reason`."""
+
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing follows this state."""
+        return self in _ENDED
+
+
+_ENDED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED})
+
+
+class Reason(enum.StrEnum):
+    """Why a job or a version ended as it did; the same words stand in worker messages."""
+
+    EXCEPTION = "exception"
+    EXIT = "exit"
+    SIGNAL = "signal"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    CANCELED = "canceled"
+    UNKEPT = "unkept"
+    INPUT_CHANGED = "input_changed"
+    INPUT_MISSING = "input_missing"
+    OUTPUT_MISSING = "output_missing"
+    OUTSIDE_SCRATCH = "outside_scratch"
+    ENVIRONMENT = "environment"
+    IMPORT = "import"
+    IMPOSSIBLE = "impossible"
+    NO_CAPACITY = "no_capacity"
+    PREEMPTED = "preempted"
+    BAD_IMAGE = "bad_image"
+    LOST = "lost"
+    WORKER = "worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a job asks for; amounts are the least it needs.
+
+    `at_least` names the fields written with a plus (`4+`): an offer with more is welcome.
+    `memory_gib` 0 means: not declared, neither counted nor limited.
+    """
+
+    cpus: float = 1.0
+    memory_gib: float = 0.0
+    gpus: int = 0
+    gpu_kind: str = ""
+    disk_gib: float = 0.0
+    at_least: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(
+        cls,
+        cpus: float | str = 1,
+        memory: float | str = 0,
+        gpus: float | str = 0,
+        gpu_kind: str = "",
+        disk: float | str = 0,
+    ) -> Resources:
+        """Read amounts as people write them (`cpus="4+"`, `memory="512MiB"`, `gpus=1`)."""
+        cpu, more_cpu = units.count(cpus, "cpus")
+        mem, more_mem = units.gib(memory, "memory")
+        gpu, more_gpu = units.whole(gpus, "gpus")
+        disk_gib, more_disk = units.gib(disk, "disk")
+        flags = (("cpus", more_cpu), ("memory", more_mem), ("gpus", more_gpu), ("disk", more_disk))
+        more = frozenset(name for name, flag in flags if flag)
+        return cls(cpu, mem, gpu, gpu_kind, disk_gib, more)
+
+
+def _no_text() -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A plain job: either a parcel of versions (`payload`) or a command (`command`).
+
+    `payload` is the parcel of the worker protocol (`ems.worker.protocol`); its versions run in
+    order in one worker. `code` and `environment` only name what a warm worker may be shared by;
+    equal names mean equal code and environment. `inputs` (relative path -> object digest) and
+    `outputs` (name -> relative path) are for commands; a parcel carries its own.
+    `objects` are folders to look digests up in, `outbox` the one where outputs are put.
+    `timeout_s` limits one version (of a parcel) or the command.
+    """
+
+    name: str
+    payload: Mapping[str, object] | None = None
+    command: tuple[str, ...] = ()
+    resources: Resources = field(default_factory=Resources)
+    code: str = ""
+    environment: str = ""
+    python: str = ""
+    variables: Mapping[str, str] = field(default_factory=_no_text)
+    secrets: Mapping[str, str] = field(default_factory=_no_text)
+    inputs: Mapping[str, str] = field(default_factory=_no_text)
+    outputs: Mapping[str, str] = field(default_factory=_no_text)
+    objects: tuple[str, ...] = ()
+    outbox: str = ""
+    attempts: str = ""
+    timeout_s: float | None = None
+    retries: int = 0
+    spot: bool = False
+    on: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """Names a submitted job for as long as anything can be asked about it; JSON-safe."""
+
+    backend: str
+    native: str
+    region: str = ""
+    submitted: float = 0.0
+
+    def to_json(self) -> dict[str, str | float]:
+        """Return what `from_json` reads, so that another process can go on watching."""
+        return {
+            "backend": self.backend,
+            "native": self.native,
+            "region": self.region,
+            "submitted": self.submitted,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, object]) -> Handle:
+        """Return the handle that `to_json` wrote."""
+        submitted = data.get("submitted", 0.0)
+        return cls(
+            str(data["backend"]),
+            str(data["native"]),
+            str(data.get("region", "")),
+            float(submitted) if isinstance(submitted, (int, float)) else 0.0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """State of one job and why; `detail` is a sentence for a person.
+
+    A parcel SUCCEEDED when each of its versions ended well, and FAILED with the reason of the
+    first that did not; the others ran all the same. By the time the state is an ended one, each
+    version has exactly one `end` message in `events`.
+    """
+
+    handle: Handle
+    state: JobState
+    reason: Reason | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    detail: str = ""

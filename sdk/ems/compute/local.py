@@ -1,0 +1,353 @@
+"""This machine as a backend: jobs wait for room and run in warm workers.
+
+One thread and one selector; `wait` and `poll` are where anything happens. Knows jobs, room and
+workers. Does not know tasks, nor who tries again.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import tempfile
+import time
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+
+from ems.compute import machine, plain
+from ems.compute.backend import Capabilities
+from ems.compute.capacity import Room
+from ems.compute.job import Handle, Job, JobState, JobStatus, Reason
+from ems.compute.limits import Limits
+from ems.compute.pool import Kind, Pool, Worker
+from ems.compute.tracking import Tracked
+from ems.compute.waiting import Waiting
+from ems.errors import EmsError
+from ems.worker import protocol, scratch
+
+_NO_PIDFD_LOOK_S = 0.05
+_MOST_JOBS = 256
+
+
+class LocalBackend:
+    """Runs jobs on this machine.
+
+    What is not given is found: CPUs, memory and GPU ids. `jobs_limit` bounds how many jobs run at
+    once, whatever they need. `cache` keeps the worker's code; live output is under `folder`, by
+    default a folder of its own that `close` removes.
+    """
+
+    def __init__(
+        self,
+        cpus: float | None = None,
+        memory_gib: float | None = None,
+        gpus: Sequence[str] | None = None,
+        jobs_limit: int | None = None,
+        cache: Path | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        ids = machine.gpus() if gpus is None else tuple(gpus)
+        millicpus = int((machine.cpus() if cpus is None else cpus) * 1000)
+        mib = int((machine.memory_gib() if memory_gib is None else memory_gib) * 1024)
+        self._total = self._room = Room(millicpus, mib, ids, jobs_limit or _MOST_JOBS)
+        self._own_folder = folder is None
+        self._folder = Path(tempfile.mkdtemp(prefix="ems-live-")) if folder is None else folder
+        self._selector = selectors.DefaultSelector()
+        self._pool = Pool(cache or default_cache(), self._folder, self._selector)
+        self._pool.most_idle = max(2, ceil(millicpus / 1000))
+        self._jobs: dict[str, Tracked] = {}
+        self._live = 0
+        self._waiting = Waiting()
+        self._count = 0
+        self._limits = Limits()
+        self._changed = False
+        self.name = "local"
+        self.capabilities = Capabilities(
+            push=True,
+            warm=True,
+            durable=False,
+            gpus=bool(ids),
+            most_jobs=self._total.slots,
+        )
+
+    # -- the interface ----------------------------------------------------------------------------
+
+    def submit(self, jobs: Sequence[Job]) -> list[Handle]:
+        """Take jobs over; what can never run here is FAILED, `impossible`, at once."""
+        handles: list[Handle] = []
+        for job in jobs:
+            self._count += 1
+            handle = Handle(self.name, f"{os.getpid()}-{self._count}", "", time.time())
+            parcel = plain.parcel_of(job, handle.native, str(self._folder / "scratch"))
+            tracked = self._jobs[handle.native] = Tracked(handle, job, parcel)
+            handles.append(handle)
+            lacks = self._total.lacks(tracked.need)
+            if lacks:
+                tracked.refuse(Reason.IMPOSSIBLE, f"{job.name} needs {' and '.join(lacks)}")
+                self._changed = True
+            else:
+                self._live += 1
+                self._waiting.add(handle.native, tracked.need)
+        self._dispatch()
+        return handles
+
+    def poll(self, handles: Sequence[Handle]) -> list[JobStatus]:
+        """Return the status of each handle, in order."""
+        self._pump(0.0)
+        return [self._status(handle) for handle in handles]
+
+    def _status(self, handle: Handle) -> JobStatus:
+        tracked = self._jobs.get(handle.native)
+        if tracked is None:
+            detail = (
+                "this process did not start the job, and jobs here do not outlive their process"
+            )
+            return JobStatus(handle, JobState.FAILED, Reason.LOST, detail=detail)
+        return tracked.status
+
+    def events(self, handle: Handle, since: int) -> tuple[list[bytes], int]:
+        """Return messages from cursor `since`, as lines without newlines, and the next cursor."""
+        tracked = self._jobs.get(handle.native)
+        if tracked is None:
+            return [], since
+        return tracked.events[since:], len(tracked.events)
+
+    def logs(self, handle: Handle, since: int, until: int | None = None) -> tuple[bytes, int]:
+        """Return output from offset `since` (to `until`), and the next offset."""
+        tracked = self._jobs.get(handle.native)
+        data = tracked.read_log(since, until) if tracked is not None else b""
+        return data, since + len(data)
+
+    def cancel(self, handles: Sequence[Handle], grace_s: float) -> None:
+        """End jobs; running ones get SIGTERM now and are killed after `grace_s`."""
+        self._pump(0.0)
+        for handle in handles:
+            tracked = self._jobs.get(handle.native)
+            if tracked is None or tracked.status.state.ended:
+                continue
+            worker = self._worker_of(handle.native)
+            if worker is None:
+                self._waiting.drop(handle.native)
+                self._live -= 1
+                tracked.refuse(Reason.CANCELED, "was canceled before it started")
+                self._changed = True
+            elif tracked.cancel_at is None:
+                tracked.cancel_at = time.time() + grace_s
+                worker.ending = True
+                _signal(worker.pid, signal.SIGTERM)
+
+    def forget(self, handles: Sequence[Handle]) -> None:
+        """Let go of messages and output of ended jobs."""
+        for handle in handles:
+            tracked = self._jobs.get(handle.native)
+            if tracked is not None and tracked.status.state.ended:
+                del self._jobs[handle.native]
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when something changed, at the latest after `timeout_s`; at once if all ended."""
+        deadline = time.monotonic() + timeout_s
+        while not self._changed and self._live:
+            left = deadline - time.monotonic()
+            self._pump(max(0.0, left))
+            if left <= 0:
+                break
+        self._changed = False
+
+    def close(self) -> None:
+        """Kill what still runs, with all that it started."""
+        self._pool.close()
+        self._selector.close()
+        if self._own_folder:
+            scratch.remove(str(self._folder))
+
+    # -- starting ---------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        while self._room.slots > 0:
+            native = self._waiting.next(self._room)
+            if native is None:
+                return
+            tracked = self._jobs[native]
+            self._room, tracked.gpus = self._room.take(tracked.need)
+            self._start(tracked, 0)
+
+    def _start(self, tracked: Tracked, log_from: int) -> None:
+        """Give what is left of a job to a worker; there is at least one version."""
+        parcel = tracked.progress.rest(log_from)
+        assert parcel is not None
+        try:
+            worker = self._pool.take(self._kind_of(tracked))
+        except (OSError, EmsError) as error:
+            tracked.add(tracked.progress.give_up(Reason.WORKER.value, str(error), time.time()))
+            self._finish(tracked)
+            return
+        worker.busy = tracked.handle.native
+        root = scratch.root_of(parcel)
+        if root is not None:
+            worker.scratch_roots.add(root)
+        tracked.status = JobStatus(tracked.handle, JobState.RUNNING)
+        tracked.progress.since = time.time()
+        tracked.log_begins(worker.log, worker.log_size() if worker.greeted else 0)
+        self._pool.send(worker, protocol.encode(parcel))
+
+    def _kind_of(self, tracked: Tracked) -> Kind:
+        job = tracked.job
+        code = job.code or repr(tracked.progress.parcel.get("code"))
+        return Kind(
+            job.python,
+            code,
+            job.environment,
+            max(1, ceil(job.resources.cpus)),
+            tracked.gpus if self._total.gpus else None,
+            tuple(sorted(job.variables.items())),
+            tuple(sorted(job.secrets.items())),
+        )
+
+    def _worker_of(self, native: str) -> Worker | None:
+        for worker in self._pool.workers.values():
+            if worker.busy == native:
+                return worker
+        return None
+
+    # -- what happens -----------------------------------------------------------------------------
+
+    def _pump(self, timeout_s: float) -> None:
+        """Wait for something to happen, at most so long, and take notice of all that has."""
+        soonest = self._limits.soonest_s(self._busy(), time.time())
+        if not self._pool.tells_ends:
+            soonest = min(soonest, _NO_PIDFD_LOOK_S)
+        for key, _ in self._selector.select(min(timeout_s, soonest)):
+            what, worker = key.data
+            if worker.pid not in self._pool.workers:
+                continue
+            if what == "read":
+                self._read(worker)
+            elif what == "write":
+                self._write(worker)
+            else:
+                self._gone(worker)
+        for worker in self._pool.gone():
+            self._gone(worker)
+        self._look()
+        self._dispatch()
+
+    def _read(self, worker: Worker) -> None:
+        lines, more = worker.reader.read()
+        now = time.time()
+        for line in lines:
+            self._take(worker, line, now)
+        if not more:
+            self._pool.unwatch(worker.reader.fd)
+
+    def _write(self, worker: Worker) -> None:
+        try:
+            worker.writer.flush()
+        except BrokenPipeError:
+            self._pool.unwatch(worker.writer.fd)
+            return
+        self._pool.watch_writes(worker)
+
+    def _take(self, worker: Worker, line: bytes, now: float) -> None:
+        tracked = self._jobs[worker.busy] if worker.busy is not None else None
+        if line.startswith(protocol.HELLO_PREFIX):
+            worker.greeted = True
+            if tracked is not None:
+                tracked.progress.since = now
+                tracked.log_begins_later(protocol.decode(line)["log"])
+        elif tracked is not None and line.startswith(protocol.PARCEL_PREFIX):
+            self._parcel_over(worker, tracked)
+        elif tracked is not None:
+            tracked.progress.note(line, now)
+            tracked.events.append(line)
+            self._changed = True
+
+    def _parcel_over(self, worker: Worker, tracked: Tracked) -> None:
+        tracked.log_ends()
+        self._pool.give_back(worker)
+        canceled = tracked.progress.current is not None
+        sentence = "was canceled before it started"
+        tracked.add(tracked.progress.give_up(Reason.CANCELED.value, sentence, time.time()))
+        self._finish(tracked, canceled or _was_canceled(tracked))
+
+    def _finish(self, tracked: Tracked, canceled: bool = False) -> None:
+        tracked.finish(canceled)
+        self._room = self._room.give_back(tracked.need, tracked.gpus)
+        self._live -= 1
+        self._changed = True
+
+    # -- limits and losses ------------------------------------------------------------------------
+
+    def _busy(self) -> list[tuple[Worker, Tracked]]:
+        workers = list(self._pool.workers.values())
+        return [(each, self._jobs[each.busy]) for each in workers if each.busy is not None]
+
+    def _look(self) -> None:
+        """End what has run out of time, memory or grace."""
+        for worker in self._limits.broken(self._busy(), time.time()):
+            worker.kill()
+
+    def _gone(self, worker: Worker) -> None:
+        """A worker's process has ended: settle the version it was at, go on with the rest."""
+        self._read(worker)
+        native = worker.busy
+        status = self._pool.end(worker)
+        if native is None or worker.busy is None:
+            return
+        tracked = self._jobs[native]
+        tracked.log_ends()
+        verdict, tracked.verdict = tracked.verdict, None
+        in_time = verdict is not None and verdict[0] != tracked.progress.index
+        if tracked.progress.current is not None and not in_time:
+            self._lost(worker, tracked, status, verdict)
+        tracked.resident = 0
+        if tracked.cancel_at is not None:
+            sentence = "was canceled before it started"
+            tracked.add(tracked.progress.give_up(Reason.CANCELED.value, sentence, time.time()))
+            self._finish(tracked, canceled=True)
+        elif tracked.progress.current is None:
+            self._finish(tracked)
+        else:
+            self._start(tracked, tracked.log_size())
+
+    def _lost(
+        self,
+        worker: Worker,
+        tracked: Tracked,
+        status: int,
+        verdict: tuple[int, str, str] | None,
+    ) -> None:
+        exit_code, number = (status, None) if status >= 0 else (None, -status)
+        reason, sentence = self._limits.why(worker, tracked, status)
+        if verdict is not None:
+            reason, sentence = Reason(verdict[1]), verdict[2]
+        now, size = time.time(), tracked.log_size()
+        if reason is Reason.WORKER:
+            tracked.add(tracked.progress.give_up(reason.value, sentence, now))
+        else:
+            message = tracked.progress.lost(
+                reason.value, sentence, now, size, exit_code, number, tracked.resident
+            )
+            tracked.add([message])
+        self._changed = True
+
+
+def _was_canceled(tracked: Tracked) -> bool:
+    """Whether the last word of a canceled job is a canceled version."""
+    failed = tracked.progress.failed
+    return tracked.cancel_at is not None and failed is not None and failed["reason"] == "canceled"
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def default_cache() -> Path:
+    """Return the folder for what can be made again: $EMS_CACHE, or `ems` in the user's cache."""
+    own = os.environ.get("EMS_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ems"

@@ -1,0 +1,35 @@
+"""A plain command as a parcel of one version, so that every job here runs the same way.
+
+Knows jobs and the worker protocol. Does not know workers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ems.compute.job import Job
+from ems.worker import protocol
+
+
+def parcel_of(job: Job, name: str, scratch: str) -> dict[str, Any]:
+    """Return the parcel of a job: its payload, or its command as the one version `name`."""
+    if job.payload is not None:
+        return dict(job.payload)
+    return {
+        "schema": protocol.SCHEMA,
+        "parcel": name,
+        "tasks": [
+            {
+                "kind": "command",
+                "name": job.name,
+                "argv": list(job.command),
+                "files": dict(job.inputs),
+                "outputs": dict(job.outputs),
+            }
+        ],
+        "objects": [*job.objects, *([job.outbox] if job.outbox else [])],
+        "outbox": job.outbox or None,
+        "scratch": None if job.outbox else scratch,
+        "attempts": job.attempts or None,
+        "versions": [{"v": name, "gen": 1, "try": 1, "task": 0, "args": {}, "seed": 0}],
+    }

@@ -1,0 +1,118 @@
+"""What the local backend knows of one job: its state, its messages and where its output lies.
+
+Knows jobs, progress and files. Does not know processes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ems.compute.capacity import Need
+from ems.compute.job import Handle, Job, JobState, JobStatus, Reason
+from ems.worker import protocol
+from ems.worker.progress import Progress
+
+
+class _Stretch:
+    """A part of a worker's output file that belongs to a job; `end` None while it grows."""
+
+    __slots__ = ("end", "path", "start")
+
+    def __init__(self, path: Path, start: int) -> None:
+        self.path = path
+        self.start = start
+        self.end: int | None = None
+
+    def size(self) -> int:
+        """Return how many bytes it has so far."""
+        end = os.stat(self.path).st_size if self.end is None else self.end
+        return max(0, end - self.start)
+
+
+class Tracked:
+    """One job from `submit` to `forget`."""
+
+    def __init__(self, handle: Handle, job: Job, parcel: dict[str, Any]) -> None:
+        self.handle = handle
+        self.job = job
+        self.need = Need.of(job.resources)
+        self.gpus: tuple[str, ...] = ()
+        self.status = JobStatus(handle, JobState.SUBMITTED)
+        self.events: list[bytes] = []
+        self.progress = Progress(
+            parcel, time.time(), job.timeout_s, job.resources.memory_gib or None
+        )
+        self.cancel_at: float | None = None
+        self.verdict: tuple[int, str, str] | None = None
+        self.resident = 0
+        self._stretches: list[_Stretch] = []
+
+    # -- messages ---------------------------------------------------------------------------------
+
+    def add(self, messages: Sequence[protocol.Message]) -> None:
+        """Keep messages that the worker could not send itself."""
+        self.events.extend(protocol.encode(message)[:-1] for message in messages)
+
+    def finish(self, canceled: bool = False) -> None:
+        """Settle the state from what the versions came to."""
+        failed = self.progress.failed
+        state = JobState.CANCELED if canceled else JobState.FAILED if failed else JobState.SUCCEEDED
+        word = "canceled" if canceled else "done"
+        self.add([protocol.parcel_end(self.progress.parcel["parcel"], word, failed)])
+        if canceled:
+            self.status = JobStatus(self.handle, state, Reason.CANCELED)
+        elif failed is None:
+            self.status = JobStatus(self.handle, state, exit_code=0)
+        else:
+            self.status = JobStatus(
+                self.handle,
+                state,
+                Reason(failed["reason"]),
+                failed.get("exit"),
+                failed.get("signal"),
+                failed["error"]["message"],
+            )
+
+    def refuse(self, reason: Reason, sentence: str) -> None:
+        """End the job before it started, with the same reason for every version."""
+        self.add(self.progress.give_up(reason.value, sentence, time.time()))
+        self.finish(canceled=reason is Reason.CANCELED)
+
+    # -- output -----------------------------------------------------------------------------------
+
+    def log_begins(self, path: Path, size: int) -> None:
+        """From here on, what is written to this file is the job's output."""
+        self._stretches.append(_Stretch(path, size))
+
+    def log_begins_later(self, size: int) -> None:
+        """What the interpreter wrote before the worker was ready is not the job's output."""
+        self._stretches[-1].start = max(size, 0)
+
+    def log_ends(self) -> None:
+        """The worker is done with the job: what follows in its file is another's."""
+        for stretch in self._stretches:
+            if stretch.end is None:
+                stretch.end = stretch.start + stretch.size()
+
+    def log_size(self) -> int:
+        """Return how many bytes of output there are so far."""
+        return sum(stretch.size() for stretch in self._stretches)
+
+    def read_log(self, since: int, until: int | None = None) -> bytes:
+        """Return the output from an offset on, to another or to its end."""
+        parts: list[bytes] = []
+        begin = 0
+        for stretch in self._stretches:
+            size = stretch.size()
+            low = max(since - begin, 0)
+            high = size if until is None else min(until - begin, size)
+            if low < high:
+                with open(stretch.path, "rb") as stream:
+                    stream.seek(stretch.start + low)
+                    parts.append(stream.read(high - low))
+            begin += size
+        return b"".join(parts)

@@ -1,0 +1,51 @@
+"""Errors as part of the interface: subject, value, what is allowed, next command.
+
+Knows exit codes and one sentence form. Does not know who raises, nor how it is shown.
+"""
+
+from __future__ import annotations
+
+DONE = 0
+FAULT = 1
+USAGE = 2
+TASK_FAILED = 100
+UNFINISHED = 101
+CANCELED = 103
+
+
+class EmsError(Exception):
+    """EMS could not do what was asked; `exit_code` 1.
+
+    The message reads `subject: problem. Try: next command`, with the value at fault and what is
+    allowed inside `problem`.
+    """
+
+    exit_code = FAULT
+
+    def __init__(self, subject: str, problem: str, next_step: str = "") -> None:
+        self.subject = subject
+        self.problem = problem
+        self.next_step = next_step
+        super().__init__(subject, problem, next_step)
+
+    def __str__(self) -> str:
+        text = f"{self.subject}: {self.problem}" if self.subject else self.problem
+        return f"{text}. Try: {self.next_step}" if self.next_step else text
+
+
+class UsageError(EmsError):
+    """The user's words, file or settings are off; `exit_code` 2, nothing was started."""
+
+    exit_code = USAGE
+
+
+class StoreError(EmsError):
+    """The store can't be read or written (vanished, read-only, full, unknown schema)."""
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """Return ` (did you mean 'x'?)` for the nearest known word, or nothing."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f" (did you mean '{near[0]}'?)" if near else ""

@@ -1,0 +1,283 @@
+"""Functions that no file holds: notebook cells, closures, code typed in.
+
+A module is written for them: their source, the plain values they take from around them, imports for
+the rest. From there on it is a module like any other. Knows live objects; `sources` finds their text.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ems.errors import UsageError
+
+from . import facts as reading
+from .items import Reading, read_item
+from .literals import literal
+from .manifest import Code
+from .origin import function_of, origin_of
+from .reach import Reach
+from .sources import class_source, function_source
+from .symbols import Facts
+
+if TYPE_CHECKING:
+    from .project import Project
+
+MODULE = "<live>"
+_BOUND = """
+import sys as _sys
+for _each in ({names},):
+    setattr(_sys.modules["__main__"], _each.__name__, _each)
+"""
+
+
+def code_of_live(
+    project: Project, function: FunctionType, uses: Sequence[str], version: str | None
+) -> Code:
+    """Return the code of a function that only this process has, with the module written for it."""
+    written = _Written(project, f"task {function.__name__}")
+    name = function.__name__ if function.__name__.isidentifier() else "task"
+    written.define_function(name, function)
+    written.annotated_classes(function)
+    text = written.text()
+    facts = reading.read(text, MODULE, package=False)
+    module = f"ems_live_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    reach = Reach(project.resolver)
+    reach.add(facts, name)
+    code = project.assemble(reach, (MODULE, name), uses, version)
+    path = f"{module}.py"
+    text += written.rebound(function.__module__)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Code(
+        entry=(module, name),
+        parts=code.parts,
+        modules={**code.modules, module: path},
+        files=code.files,
+        digests={**code.digests, path: digest},
+        packages=code.packages,
+        search=code.search,
+        warnings=code.warnings,
+        generated={path: text},
+        texts=lambda part: _text(facts, name, part) or code.texts(part),
+    )
+
+
+def _text(facts: Facts, name: str, part: str) -> str:
+    module, _, symbol = part.partition(":")
+    if part == "task":
+        return facts.texts[name]
+    return facts.texts.get(symbol, "") if module == MODULE else ""
+
+
+class _Written:
+    """The module as it is written: imports, values, definitions, each name once."""
+
+    def __init__(self, project: Project, subject: str) -> None:
+        self._finder = project.finder
+        self._subject = subject
+        self._imports: dict[str, str] = {}
+        self._values: dict[str, str] = {}
+        self._bodies: dict[str, str] = {}
+        self._objects: dict[str, object] = {}
+        self._classes: list[str] = []
+
+    def text(self) -> str:
+        """Return the module's source so far."""
+        imports = [self._imports[name] for name in sorted(self._imports)]
+        values = [f"{name} = {self._values[name]}" for name in sorted(self._values)]
+        return "\n".join([*imports, *values, *self._bodies.values()]) + "\n"
+
+    def rebound(self, module: str) -> str:
+        """Return what makes classes known as those of `__main__`, where they come from there."""
+        if module != "__main__" or not self._classes:
+            return ""
+        return _BOUND.format(names=", ".join(self._classes))
+
+    def define_function(self, name: str, function: FunctionType) -> None:
+        """Write a function under a name, after what it needs."""
+        if not self._begin(name, function):
+            return
+        node = function_source(function)
+        if node is None:
+            raise UsageError(
+                self._subject, f"the source of '{name}' is not to be had", "it in a file of its own"
+            )
+        if isinstance(node, ast.Lambda):
+            self._values_of(function, node)
+            node = ast.Assign([ast.Name(name, ast.Store())], node)
+        else:
+            self._values_of(function, node)
+            node.name = name
+            node.decorator_list = [each for each in node.decorator_list if not _is_ems(each, function)]
+            if not node.decorator_list:
+                _strip_annotations(node)
+        ast.fix_missing_locations(node)
+        self._needs(node, _Surroundings(function))
+        self._bodies[name] = ast.unparse(node)
+
+    def annotated_classes(self, function: FunctionType) -> None:
+        """Write the classes that annotate a function: its arguments may be of them."""
+        around = _Surroundings(function)
+        for annotation in function.__annotations__.values():
+            value = around.get(annotation) if isinstance(annotation, str) else annotation
+            if isinstance(value, type) and self._is_live(value):
+                self._value(value.__name__, value, around)
+
+    def _begin(self, name: str, value: object) -> bool:
+        """Take a name; return whether it is new. Raises UsageError if it means two things."""
+        known = self._objects.setdefault(name, value)
+        if known is not value:
+            raise UsageError(
+                self._subject, f"'{name}' means two things in the functions that it calls", "two names"
+            )
+        return name not in self._bodies
+
+    def _values_of(self, function: FunctionType, node: Any) -> None:
+        """Put the values that defaults have now in place of their expressions."""
+        given = list(function.__defaults__ or ())
+        named = function.__kwdefaults__ or {}
+        for position, value in enumerate(given):
+            text = literal(value)
+            if text is not None:
+                node.args.defaults[position] = ast.parse(text, mode="eval").body
+        for position, arg in enumerate(node.args.kwonlyargs):
+            text = literal(named.get(arg.arg)) if arg.arg in named else None
+            if text is not None:
+                node.args.kw_defaults[position] = ast.parse(text, mode="eval").body
+
+    def _needs(self, node: ast.stmt, around: _Surroundings) -> None:
+        """Write what a definition takes from around it."""
+        bound = Reading("", {})
+        self._bodies.setdefault("", "")
+        read_item(bound, node)
+        for item in bound.items:
+            for name in sorted(item.uses()):
+                if around.has(name) and name not in item.scope.bound:
+                    self._value(name, around.get(name), around)
+
+    def _value(self, name: str, value: object, around: _Surroundings) -> None:
+        if name in self._objects and self._objects[name] is value:
+            return
+        home = around.home(self._finder, name)
+        if home:
+            self._import(name, value, f"from {home} import {name}")
+        elif isinstance(value, ModuleType):
+            self._import(name, value, f"import {value.__name__} as {name}")
+        elif line := self._importable(name, value):
+            self._import(name, value, line)
+        elif isinstance(value, type):
+            self._define_class(name, value)
+        elif callable(value) and (hasattr(value, "__code__") or hasattr(value, "__wrapped__")):
+            self.define_function(name, function_of(value))
+        else:
+            self._constant(name, value)
+
+    def _import(self, name: str, value: object, line: str) -> None:
+        self._begin(name, value)
+        self._imports[name] = line
+
+    def _constant(self, name: str, value: object) -> None:
+        text = literal(value)
+        if text is None:
+            kind = f"{type(value).__module__}.{type(value).__qualname__}"
+            raise UsageError(
+                self._subject,
+                f"takes '{name}' from around it, a {kind}, which can't travel with code "
+                "(plain values, functions, classes and modules can)",
+                f"'{name}' as an argument of the task",
+            )
+        self._begin(name, value)
+        self._values[name] = text
+
+    def _define_class(self, name: str, value: type) -> None:
+        if not self._begin(name, value):
+            return
+        node = class_source(value)
+        if node is None:
+            raise UsageError(self._subject, f"the source of class '{name}' is not to be had", "a file")
+        self._needs(node, _Surroundings.of_class(value))
+        self._bodies[name] = ast.unparse(node)
+        self._classes.append(name)
+
+    def _importable(self, name: str, value: object) -> str | None:
+        """Return the import of something that other processes have as well."""
+        module, qualname = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+        if not isinstance(module, str) or not isinstance(qualname, str) or "." in qualname:
+            return None
+        if self._is_live(value):
+            return None
+        if module.partition(".")[0] == "ems":
+            module = "ems" if hasattr(sys.modules["ems"], qualname) else module
+        if getattr(sys.modules.get(module), qualname, None) is not value:
+            return None
+        return f"from {module} import {qualname} as {name}"
+
+    def _is_live(self, value: object) -> bool:
+        module = sys.modules.get(getattr(value, "__module__", None) or "")
+        if callable(value) and not isinstance(value, type):
+            try:
+                return origin_of(self._finder, value).kind == "live"
+            except UsageError:
+                return False
+        return module is None or not getattr(module, "__file__", None) and module.__name__ == "__main__"
+
+
+class _Surroundings:
+    """Where a live function or class takes its names from."""
+
+    def __init__(self, function: FunctionType | None, names: dict[str, Any] | None = None) -> None:
+        self._function = function
+        self._globals = names if names is not None else getattr(function, "__globals__", {})
+        self._cells = dict(_cells(function)) if function is not None else {}
+
+    @classmethod
+    def of_class(cls, value: type) -> _Surroundings:
+        """Return the names around a class."""
+        module = sys.modules.get(value.__module__)
+        return cls(None, vars(module) if module is not None else {})
+
+    def has(self, name: str) -> bool:
+        """Return whether a name is known here and is not Python's own."""
+        return name in self._cells or name in self._globals
+
+    def get(self, name: str) -> Any:
+        """Return what a name stands for now."""
+        if name in self._cells:
+            return self._cells[name]
+        return self._globals.get(name, getattr(builtins, name, None))
+
+    def home(self, finder: Any, name: str) -> str | None:
+        """Return the module of the project that has a name, where the function lies in a file."""
+        if self._function is None or name in self._cells:
+            return None
+        file = self._function.__code__.co_filename
+        return finder.name_of(file) if not file.startswith("<") and finder.owns(file) else None
+
+
+def _cells(function: FunctionType) -> Iterator[tuple[str, object]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            yield name, cell.cell_contents
+        except ValueError:  # not bound yet
+            continue
+
+
+def _is_ems(decorator: ast.expr, function: FunctionType) -> bool:
+    node = decorator.func if isinstance(decorator, ast.Call) else decorator
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    value = _Surroundings(function).get(node.id) if isinstance(node, ast.Name) else None
+    module = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+    return str(module).partition(".")[0] == "ems"
+
+
+def _strip_annotations(node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    node.returns = None
+    every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    for arg in [*every, *filter(None, (node.args.vararg, node.args.kwarg))]:
+        arg.annotation = None

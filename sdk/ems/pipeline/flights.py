@@ -1,0 +1,133 @@
+"""Parcels under way: their handles, what is in them, and the messages that come back.
+
+Knows the backend's interface and the worker's messages. Does not know keys, the store or retries.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ems.compute.job import JobState
+from ems.pipeline.observer import Running
+
+if TYPE_CHECKING:
+    from ems.compute.backend import Backend
+    from ems.compute.job import Handle, Job, JobStatus
+
+_END = b'{"ev":"end"'
+_REPORT = b'{"ev":"report"'
+
+
+@dataclass(slots=True)
+class Flight:
+    """One parcel at a backend; `versions` maps each hex version still to end to its node."""
+
+    handle: Handle
+    versions: dict[str, int]
+    cursor: int = 0
+    running: bool = False
+    since: float = field(default_factory=time.monotonic)
+
+
+class Flights:
+    """All parcels of a run that have not ended; about `slots` of them run at once."""
+
+    def __init__(self, start: Callable[[], Backend], slots: int) -> None:
+        self.slots = slots
+        self._start = start
+        self._flights: dict[str, Flight] = {}
+
+    @cached_property
+    def _backend(self) -> Backend:
+        """The backend, started when the first parcel needs it: cached runs never do."""
+        return self._start()
+
+    def close(self) -> None:
+        """End the backend, if it was started."""
+        if "_backend" in self.__dict__:
+            self._backend.close()
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def submit(self, jobs: Sequence[Job], versions: Sequence[dict[str, int]]) -> None:
+        """Hand parcels over."""
+        for handle, carried in zip(self._backend.submit(jobs), versions, strict=True):
+            self._flights[handle.native] = Flight(handle, carried)
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when something may have changed."""
+        self._backend.wait(timeout_s)
+
+    def messages(self) -> Iterator[tuple[Flight, int, dict[str, Any]]]:
+        """Yield (flight, node, message) for each report and end that has come; drops ended parcels."""
+        flights = list(self._flights.values())
+        if not flights:
+            return
+        statuses = self._backend.poll([flight.handle for flight in flights])
+        gone: list[Handle] = []
+        for flight, status in zip(flights, statuses, strict=True):
+            if status.state is JobState.RUNNING and not flight.running:
+                flight.running, flight.since = True, time.monotonic()
+            yield from self._read(flight)
+            if status.state.ended:
+                yield from self._unsaid(flight, status)
+                gone.append(flight.handle)
+                del self._flights[flight.handle.native]
+        if gone:
+            self._backend.forget(gone)
+
+    def _read(self, flight: Flight) -> Iterator[tuple[Flight, int, dict[str, Any]]]:
+        lines, flight.cursor = self._backend.events(flight.handle, flight.cursor)
+        for line in lines:
+            if line.startswith(_END):
+                message = json.loads(line)
+                index = flight.versions.pop(message["v"], None)
+                if index is not None:
+                    flight.since = time.monotonic()
+                    yield flight, index, message
+            elif line.startswith(_REPORT):
+                message = json.loads(line)
+                index = flight.versions.get(message["v"])
+                if index is not None:
+                    yield flight, index, message
+
+    def _unsaid(
+        self, flight: Flight, status: JobStatus
+    ) -> Iterator[tuple[Flight, int, dict[str, Any]]]:
+        """A parcel ended without a word on some of its versions: say it for the backend."""
+        now = time.time()
+        for version, index in list(flight.versions.items()):
+            reason = status.reason.value if status.reason is not None else "lost"
+            yield flight, index, {
+                "ev": "end", "v": version, "gen": 1, "try": 1, "ok": False, "reason": reason,
+                "error": {"type": "", "message": status.detail, "traceback": []},
+                "exit": status.exit_code, "signal": status.signal, "t0": now, "t1": now,
+                "cpu_s": 0.0, "rss_mib": 0.0, "log": None, "metrics": [],
+            }  # fmt: skip
+        flight.versions.clear()
+
+    def log(self, flight: Flight, span: Sequence[int] | None) -> str:
+        """Return what a version wrote, from the span of bytes that its end message names."""
+        if not span or span[1] <= span[0]:
+            return ""
+        data, _ = self._backend.logs(flight.handle, span[0])
+        return data[: span[1] - span[0]].decode("utf-8", "backslashreplace")
+
+    def running(self, label: Callable[[int], str]) -> list[Running]:
+        """Return what runs now: of each running parcel the version that has not ended."""
+        now = time.monotonic()
+        return [
+            Running(label(next(iter(flight.versions.values()))), now - flight.since)
+            for flight in self._flights.values()
+            if flight.running and flight.versions
+        ]
+
+    def cancel(self, grace_s: float) -> None:
+        """Ask all parcels to end."""
+        self._backend.cancel([flight.handle for flight in self._flights.values()], grace_s)

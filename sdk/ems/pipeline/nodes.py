@@ -1,0 +1,62 @@
+"""The nodes of an ended run as one object: which task, label, version, recipe, and how it went.
+
+Compressed JSON, content-addressed: the same run again, all cached, writes the same object. Knows
+its format (schema 1). Does not know records.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ems.pipeline.board import Board
+from ems.pipeline.graph import Kind
+from ems.pipeline.tally import HOW
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """One call of a run; `how` is ran, cached, failed, skipped, left out or pending."""
+
+    task: str
+    spec: str
+    label: str
+    version: str
+    recipe: str
+    how: str
+
+
+def pack(board: Board, spec_of: dict[str, str]) -> bytes:
+    """Return the object for a board; `spec_of` maps task names to digests of spec documents."""
+    tasks: dict[str, int] = {}
+    rows: list[str] = []
+    for node, state, version in zip(board.graph.nodes, board.states, board.versions, strict=True):
+        if node.kind is not Kind.CALL:
+            continue
+        at = tasks.setdefault(node.task.name, len(tasks))
+        known = f'"{version.hex()}"' if version is not None else "null"
+        recipe = "null" if version == node.recipe else f'"{node.recipe.hex()}"'
+        how = HOW.get(state, "pending")
+        rows.append(f'[{at},{json.dumps(node.label)},{known},{recipe},"{how}"]')
+    head = [{"name": name, "spec": spec_of.get(name, "")} for name in tasks]
+    text = f'{{"schema":{SCHEMA},"tasks":{json.dumps(head)},"nodes":[{",".join(rows)}]}}'
+    return zlib.compress(text.encode("ascii"), 1)
+
+
+def unpack(data: bytes) -> list[NodeRow]:
+    """Return the rows of a run's nodes object; raises ValueError for a schema of a later release."""
+    found: dict[str, Any] = json.loads(zlib.decompress(data))
+    if found.get("schema") != SCHEMA:
+        raise ValueError(f"nodes of schema {found.get('schema')} (this release reads {SCHEMA})")
+    tasks: Sequence[dict[str, str]] = found["tasks"]
+    return [
+        NodeRow(
+            tasks[at]["name"], tasks[at]["spec"], label, version or "", recipe or version or "", how
+        )
+        for at, label, version, recipe, how in found["nodes"]
+    ]

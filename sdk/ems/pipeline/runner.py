@@ -1,0 +1,361 @@
+"""The runner: from a board of nodes to results, through the store's log and a backend.
+
+One loop: what became ready is looked up, what is not recorded is claimed and sent off in parcels,
+what comes back is recorded and makes more ready. Does not know how a task is hashed or shown.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ems.pipeline.board import DONE, BadPick, Board, State
+from ems.pipeline.graph import Kind
+from ems.pipeline.observer import Failure, Observer, Snapshot
+from ems.pipeline.parcels import Lanes
+from ems.pipeline.recording import Work, failure_of
+from ems.pipeline.tally import Tally
+
+if TYPE_CHECKING:
+    from ems.pipeline.flights import Flight, Flights
+    from ems.pipeline.loading import Loading
+    from ems.pipeline.recording import Recorder
+    from ems.pipeline.results import Results
+    from ems.store.store import Store, Writer
+
+RETRIED = frozenset(
+    ("exception", "exit", "signal", "timed_out", "out_of_memory", "lost", "preempted",
+     "input_changed", "worker")
+)  # fmt: skip
+_BEAT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a run goes about it: what is forced, and what happens after a failure."""
+
+    keep_going: bool = False
+    rerun: frozenset[str] = field(default_factory=frozenset[str])
+    grace_s: float = 10.0
+
+
+class Runner:
+    """Brings every node of a board to an end."""
+
+    def __init__(
+        self,
+        board: Board,
+        store: Store,
+        writer: Writer,
+        flights: Flights,
+        loading: Loading,
+        recorder: Recorder,
+        results: Results,
+        observer: Observer,
+        policy: Policy,
+    ) -> None:
+        self.board = board
+        self.failures: list[Failure] = []
+        self.tally = Tally(board)
+        self._store, self._writer, self._flights = store, writer, flights
+        self._loading, self._recorder, self._results = loading, recorder, results
+        self._observer, self._policy = observer, policy
+        self._lanes = Lanes()
+        self._nodes_of: dict[bytes, list[int]] = {}
+        self._found: dict[bytes, str] = {}
+        self._busy: dict[bytes, int] = {}
+        self._tries: dict[int, int] = {}
+        self._gens: dict[bytes, int] = {}
+        self._works: dict[int, Work] = {}
+        self._revoked: set[bytes] = set()
+        self._stopping = False
+        self._cancels = 0
+        self._beat = time.monotonic()
+        self._began = self._beat
+
+    # -- the loop -------------------------------------------------------------------------------
+
+    def run(self, wanted: Any) -> None:
+        """Run until nothing is left to do; `wanted` is the tree of the pipeline's result."""
+        while True:
+            self._resolve()
+            self._dispatch()
+            if not (self._flights or self._busy or self._lanes or self.board.ready):
+                if not self._stopping and self._restore(wanted):
+                    continue
+                break
+            if self._stopping and not self._flights:
+                break
+            self._collect()
+        self._writer.flush()
+
+    def interrupt(self) -> None:
+        """Stop: the first time running tasks get their grace, the second time they are killed."""
+        self._cancels += 1
+        self._stopping = True
+
+    def close(self) -> None:
+        """End whatever still runs."""
+        self._flights.close()
+
+    @property
+    def canceled(self) -> bool:
+        """Whether a person stopped the run."""
+        return self._cancels > 0
+
+    # -- ready → cached or queued ---------------------------------------------------------------
+
+    def _resolve(self) -> None:
+        while self.board.ready:
+            fresh: dict[bytes, int] = {}
+            for index in self._take():
+                version = self.board.versions[index]
+                assert version is not None
+                content = self._found.get(version)
+                if content is not None:
+                    self.board.done(index, content, State.CACHED)
+                    continue
+                same = self._nodes_of.get(version)
+                if same is None:
+                    self._nodes_of[version] = [index]
+                    fresh[version] = index
+                elif index not in same:
+                    same.append(index)
+            self._look_up(fresh)
+
+    def _take(self) -> Sequence[int]:
+        while True:
+            try:
+                return self.board.take_ready()
+            except BadPick as error:
+                self._misfit(error)
+
+    def _misfit(self, error: BadPick) -> None:
+        failure = Failure(
+            error.node.label, error.node.task.name, "", {}, "result", 1, 1, error.problem
+        )
+        self._fail(error.node.index, failure)
+
+    def _look_up(self, fresh: Mapping[bytes, int]) -> None:
+        asked = [version for version, index in fresh.items() if not self._forced(version, index)]
+        hits = self._store.lookup(asked)
+        for version, index in fresh.items():
+            hit = hits.get(version)
+            if hit is not None:
+                self._settle(version, hit.content, State.CACHED)
+            else:
+                self._lanes.add(self._lane(index), index)
+
+    def _forced(self, version: bytes, index: int) -> bool:
+        if not self._policy.rerun or version in self._revoked:
+            return version in self._revoked
+        node = self.board.graph.nodes[index]
+        if self._policy.rerun.isdisjoint((node.task.name, node.label)):
+            return False
+        self._revoked.add(version)
+        self._writer.revoke([version], "asked for by --rerun")
+        return True
+
+    def _lane(self, index: int) -> Hashable:
+        return id(self.board.graph.nodes[index].task)
+
+    def _settle(self, version: bytes, content: str, how: State) -> None:
+        """A version has a result: all nodes that stand for it are done; only the first one ran."""
+        self._found[version] = content
+        for index in self._nodes_of.pop(version, ()):
+            self.board.done(index, content, how)
+            how = State.CACHED
+
+    # -- queued → under way ---------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        if self._stopping or not self._lanes:
+            return
+        parcels: list[list[int]] = []
+        room = 2 * self._flights.slots - len(self._flights)
+        while len(parcels) < room:
+            taken = self._lanes.take(self._flights.slots)
+            if taken is None:
+                break
+            ready = [index for index in taken[1] if self._inputs_stand(index)]
+            if ready:
+                parcels.append(ready)
+        if parcels:
+            self._claim(parcels)
+
+    def _inputs_stand(self, index: int) -> bool:
+        """Whether a queued call may start: what it reads from the store is there, and sound."""
+        if self.board.states[index] is not State.TAKEN:
+            self._leave(index)
+            return False
+        node = self.board.graph.nodes[index]
+        lost = self._loading.lost_inputs(self.board, node)
+        for upstream in lost:
+            self._lose(upstream)
+        return not lost
+
+    def _leave(self, index: int) -> None:
+        """A queued call has to wait again; another node of the same version takes its place."""
+        version = self._version(index)
+        same = self._nodes_of.get(version, [])
+        if index in same:
+            same.remove(index)
+        if same:
+            self._lanes.add(self._lane(same[0]), same[0])
+        else:
+            self._nodes_of.pop(version, None)
+
+    def _lose(self, upstream: int) -> None:
+        """A result that is needed is gone or damaged: forget it and compute it again."""
+        version = self.board.versions[upstream]
+        assert version is not None
+        label = self.board.graph.nodes[upstream].label
+        self._observer.warned(f"{label}: its stored result is missing or damaged; computed again")
+        self._writer.revoke([version], "object missing or damaged")
+        self._revoked.add(version)
+        self._found.pop(version, None)
+        self._results.forget(version)
+        self.board.reopen(upstream)
+
+    def _claim(self, parcels: list[list[int]]) -> None:
+        versions = [self._version(index) for parcel in parcels for index in parcel]
+        result = self._writer.claim(versions)
+        self._gens.update(result.gens)
+        for version, hit in result.done.items():
+            self._settle(version, hit.content, State.CACHED)
+        for version, runner in result.busy.items():
+            self._busy[version] = self._nodes_of[version][0]
+            self._observer.waited(self._label(self._busy[version]), runner)
+        won = [[i for i in parcel if self._version(i) in result.won] for parcel in parcels]
+        self._submit([parcel for parcel in won if parcel])
+
+    def _submit(self, parcels: list[list[int]]) -> None:
+        jobs = []
+        carried: list[dict[str, int]] = []
+        for parcel in parcels:
+            calls = [self._call(index) for index in parcel]
+            task = self.board.graph.nodes[parcel[0]].task
+            jobs.append(self._loading.job(self.board, task, calls))
+            carried.append({call["v"]: index for call, index in zip(calls, parcel, strict=True)})
+        if jobs:
+            self._flights.submit(jobs, carried)
+
+    def _call(self, index: int) -> dict[str, Any]:
+        """Return what a worker gets of one version."""
+        version = self._version(index)
+        tries = self._tries[index] = self._tries.get(index, 0) + 1
+        node = self.board.graph.nodes[index]
+        self._works[index] = self._loading.work(self.board, node, version)
+        return self._loading.call(self.board, node, version, self._gens.get(version, 1), tries)
+
+    def _version(self, index: int) -> bytes:
+        version = self.board.versions[index]
+        assert version is not None
+        return version
+
+    # -- under way → recorded -------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        if self._cancels:
+            self._flights.cancel(self._policy.grace_s if self._cancels == 1 else 0.0)
+        self._flights.wait(0.5 if not self._busy else 0.25)
+        for flight, index, message in self._flights.messages():
+            if message["ev"] == "end":
+                self._ended(flight, index, message)
+            else:
+                self._loading.reported(message)
+        now = time.monotonic()
+        if now - self._beat >= _BEAT_S / 2:
+            self._beat = now
+            self._look_around()
+
+    def _ended(self, flight: Flight, index: int, end: Mapping[str, Any]) -> None:
+        work = self._works.pop(index)
+        log = self._flights.log(flight, end.get("log"))
+        if log:
+            self._observer.output(work.label, log)
+        lane = self._lanes.lane(self._lane(index))
+        if end["ok"]:
+            lane.pace.learn(end["t1"] - end["t0"])
+            self._loading.publish(end)
+            self._writer.record(self._recorder.record(work, end, log))
+            version = self._version(index)
+            self._results.keep(version, end["out"])
+            self._observer.ran(work.label, end["t1"] - end["t0"])
+            self._settle(version, end["content"], State.RAN)
+            return
+        if end["reason"] == "canceled" and self._cancels:
+            self._writer.release([self._version(index)])
+            self.board.states[index] = State.WAITING
+            return
+        self._attempt_failed(index, work, end, log)
+
+    def _attempt_failed(self, index: int, work: Work, end: Mapping[str, Any], log: str) -> None:
+        self._writer.failed(self._recorder.failed(work, end, log))
+        failure = failure_of(work, end, log)
+        tries = self._tries[index]
+        if end["reason"] == "not_started":
+            self._tries[index] = tries - 1
+            self._lanes.add(self._lane(index), index, first=True)
+        elif tries < work.attempts and end["reason"] in RETRIED and not self._stopping:
+            self._observer.retried(failure)
+            self._lanes.add(self._lane(index), index, first=True)
+        else:
+            self._writer.release([self._version(index)])
+            self._fail(index, failure)
+
+    def _fail(self, index: int, failure: Failure) -> None:
+        self.failures.append(failure)
+        self._observer.failed(failure)
+        version = self.board.versions[index]
+        same = self._nodes_of.pop(version, [index]) if version is not None else [index]
+        for each in {index, *same}:
+            self.board.failed(each)
+        if not self._policy.keep_going:
+            self._stopping = True
+
+    # -- now and then ---------------------------------------------------------------------------
+
+    def _look_around(self) -> None:
+        """Twice a second: what others did, what came second, what a person sees."""
+        free = self._writer.poll() if self._busy else ()
+        for version in free:
+            index = self._busy.pop(version, None)
+            if index is not None:
+                self._lanes.add(self._lane(index), index, first=True)
+        for version, hit in self._writer.overtaken().items():
+            if self._found.get(version) != hit.content:
+                self._adopt(version, hit.content)
+        self._observer.tick(self.snapshot())
+
+    def _adopt(self, version: bytes, content: str) -> None:
+        """Somebody else's result of a version came first: go on from theirs."""
+        self._found[version] = content
+        self._results.forget(version)
+        for index, other in enumerate(self.board.versions):
+            if other == version and self.board.states[index] in DONE:
+                self.board.done(index, content, State.CACHED)
+
+    def snapshot(self) -> Snapshot:
+        """Return where the run stands."""
+        running = self._flights.running(self._label)
+        return self.tally.snapshot(running, len(self._busy), time.monotonic() - self._began)
+
+    def _label(self, index: int) -> str:
+        return self.board.graph.nodes[index].label
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def _restore(self, wanted: Any) -> bool:
+        """Check that the files of the pipeline's result stand; recompute those that don't."""
+        lost = self._loading.lost_of(self.board, wanted)
+        for upstream in lost:
+            self._lose(upstream)
+        return bool(lost)
+
+
+def calls_of(board: Board) -> list[int]:
+    """Return the nodes that are calls of tasks, which is what people count."""
+    return [node.index for node in board.graph.nodes if node.kind is Kind.CALL]

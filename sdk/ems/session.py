@@ -1,0 +1,319 @@
+"""The composition root: settings, store, project and backend put together for one pipeline.
+
+It alone turns settings into a store, a backend and a runner. Does not know how anything is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ems.errors import EmsError, UsageError
+from ems.pipeline.board import Board
+from ems.pipeline.graph import Graph
+from ems.pipeline.observer import Observer
+from ems.pipeline.params import checked
+from ems.pipeline.run import Facts, Plan, Run, Written, execute, make_tree_of, plan
+from ems.pipeline.runner import Policy, Runner
+from ems.settings import Settings
+
+if TYPE_CHECKING:
+    from ems.compute.backend import Backend
+    from ems.pipeline.code import Project
+    from ems.pipeline.pipeline import Pipeline
+    from ems.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run: `jobs` tasks at once at most, what to force, where to stop.
+
+    `rerun` names tasks or labels to run again, `until` the last tasks to run; `keep_going` goes on
+    with what does not depend on a failed task.
+    """
+
+    jobs: int | None = None
+    keep_going: bool = False
+    rerun: Sequence[str] = field(default_factory=tuple[str, ...])
+    until: Sequence[str] = field(default_factory=tuple[str, ...])
+    argv: Sequence[str] = field(default_factory=tuple[str, ...])
+
+
+class Session:
+    """One user's view of one project: where its code, its settings and its store are."""
+
+    def __init__(
+        self, start: Path, settings: Settings, warn: Callable[[str], None] | None = None
+    ) -> None:
+        self.start = start
+        self.settings = settings
+        self._warn = warn or _to_stderr
+
+    @classmethod
+    def open(
+        cls,
+        start: Path | None = None,
+        *,
+        store: str | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> Session:
+        """Return the session of a folder or pipeline file; `store` overrides the settings' store.
+
+        Nothing is created before something has to be written.
+        """
+        where = start or Path.cwd()
+        folder = where if where.is_dir() else where.parent
+        return cls(where, Settings.load(folder, store=store), warn)
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, opened (and made, where there is none) when first asked for."""
+        from ems.store.store import Store
+
+        return Store.open(self.settings.store, warn=self._warn)
+
+    @cached_property
+    def cache(self) -> Path:
+        """This machine's folder for what can be made again."""
+        from ems.store.store import cache_folder
+
+        return cache_folder()
+
+    @cached_property
+    def project(self) -> Project:
+        """The project's code."""
+        from ems.pipeline.code import Project
+
+        return Project.of(self.start, self.cache)
+
+    def close(self) -> None:
+        """Close the store, if it was opened."""
+        if "store" in self.__dict__:
+            self.store.close()
+
+    # -- pipelines ------------------------------------------------------------------------------
+
+    def write(
+        self,
+        pipeline: Pipeline[..., Any],
+        params: Mapping[str, Any],
+        run_id: str,
+        *,
+        words: bool = False,
+        until: Sequence[str] = (),
+        writes: bool = True,
+    ) -> Written:
+        """Call a pipeline's function and return the graph that it wrote down."""
+        from ems.pipeline.environment import Environment
+        from ems.pipeline.inputs import StoreInputs
+        from ems.pipeline.results import Results
+        from ems.pipeline.specs import Specs
+
+        arguments = checked(pipeline, params, words=words)
+        environment = Environment.of(self.project, self.settings.environment)
+        file = Path(getattr(pipeline.fn, "__code__").co_filename)  # noqa: B009
+        specs = Specs(self.project, environment, file.parent, run_id)
+        results = Results(self.store)
+        graph = Graph(specs.prefix, StoreInputs(self.store, results, writes=writes))
+        wanted = _call(pipeline, arguments, graph, file.parent)
+        for text in specs.warnings.values():
+            self._warn(text)
+        holder: list[Board] = []
+        holder.append(Board(graph, make_tree_of(graph, lambda: holder[0], results)))
+        if until:
+            holder[0].keep_only(_named(graph, until))
+        params_tree = graph.tree(_defaults(pipeline, arguments), [], f"pipeline {pipeline.name}")
+        shown = os.path.relpath(file) if file.is_absolute() else str(file)
+        return Written(pipeline.name, shown, params_tree, graph, wanted, holder[0], specs, results)
+
+    def run(
+        self,
+        pipeline: Pipeline[..., Any],
+        params: Mapping[str, Any],
+        options: RunOptions | None = None,
+        *,
+        words: bool = False,
+        observer: Observer | None = None,
+    ) -> Run:
+        """Run a pipeline and return how it went; only EMS's own errors are raised."""
+        options = options or RunOptions()
+        facts = self._facts(options)
+        with quick_gc():
+            written = self.write(pipeline, params, facts.id, words=words, until=options.until)
+            _check_names(written, options.rerun)
+            return execute(
+                written,
+                facts,
+                self.store,
+                lambda: self.backend(options.jobs),
+                self._room(written, options.jobs),
+                self.cache / "bundles",
+                observer or Observer(),
+                Policy(keep_going=options.keep_going, rerun=frozenset(options.rerun)),
+                _on_interrupt,
+            )
+
+    def plan(
+        self,
+        pipeline: Pipeline[..., Any],
+        params: Mapping[str, Any],
+        options: RunOptions | None = None,
+        *,
+        words: bool = False,
+    ) -> tuple[Plan, Written]:
+        """Return what a run would do, and the graph it is about; nothing is written."""
+        options = options or RunOptions()
+        with quick_gc():
+            written = self.write(
+                pipeline, params, "plan", words=words, until=options.until, writes=False
+            )
+            _check_names(written, options.rerun)
+            policy = Policy(rerun=frozenset(options.rerun))
+            return plan(written, self.store, policy, options.jobs or self.slots), written
+
+    def _room(self, written: Written, jobs: int | None) -> int:
+        """About how many tasks run at once: fewer CPUs a task than one make more of them."""
+        least = min([written.specs.options(t).resources.cpus for t in written.specs.tasks()] or [1])
+        fitting = int(self.slots / min(1.0, max(least, 1 / 32)))
+        return max(1, min(fitting, jobs or self.settings.jobs or fitting))
+
+    @property
+    def slots(self) -> int:
+        """How many tasks of one CPU run at once here."""
+        return self.settings.jobs or len(os.sched_getaffinity(0))
+
+    def backend(self, jobs: int | None) -> Backend:
+        """Return this machine as a backend."""
+        from ems.compute.local import LocalBackend
+
+        return LocalBackend(jobs_limit=jobs or self.settings.jobs, cache=self.cache)
+
+    def _facts(self, options: RunOptions) -> Facts:
+        from platform import node
+
+        return Facts(new_run_id(), user_name(), node(), list(options.argv))
+
+
+def run(
+    pipeline: Pipeline[..., Any], /, *, options: RunOptions | None = None, **params: Any
+) -> Run:
+    """Run a pipeline from Python or a notebook: `ems.run(main, workers=8).result`.
+
+    Keywords are the pipeline's parameters; `options` is a RunOptions. Returns a Run with result,
+    records and timings. Raises RunFailed where a task failed, UsageError for a wrong parameter.
+    """
+    from ems.pipeline.pipeline import Pipeline
+    from ems.pipeline.run import RunFailed
+
+    if not isinstance(pipeline, Pipeline):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError("ems.run", f"takes a function under @ems.pipeline, not {pipeline!r}")
+    file = Path(pipeline.fn.__code__.co_filename)
+    session = Session.open(file if file.is_file() else None)
+    done = session.run(pipeline, params, options)
+    if done.state != "done":
+        raise RunFailed(done)
+    return done
+
+
+def _call(
+    pipeline: Pipeline[..., Any], arguments: dict[str, Any], graph: Graph, folder: Path
+) -> Any:
+    """Write the graph down; whatever goes wrong in the user's function is located in their file."""
+    from ems.pipeline.loadfile import in_user_code
+    from ems.pipeline.pipeline import identity
+
+    with in_user_code(folder), graph.writing(pipeline.name, identity(arguments)):
+        result = pipeline.fn(**arguments)
+        return graph.tree(result, [], f"pipeline {pipeline.name}: result")
+
+
+def _defaults(pipeline: Pipeline[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {**pipeline.parameters.defaults, **arguments}
+
+
+def _named(graph: Graph, names: Sequence[str]) -> list[int]:
+    found = [n.index for n in graph.nodes if n.task.name in names or n.label in names]
+    known = {n.task.name for n in graph.nodes} | {n.label for n in graph.nodes}
+    _known_or_raise(names, known)
+    return found
+
+
+def _check_names(written: Written, names: Sequence[str]) -> None:
+    if names:
+        nodes = written.graph.nodes
+        _known_or_raise(names, {n.task.name for n in nodes} | {n.label for n in nodes})
+
+
+def _known_or_raise(names: Sequence[str], known: set[str]) -> None:
+    from ems.errors import did_you_mean
+
+    for name in names:
+        if name not in known:
+            tasks = ", ".join(sorted({each.partition("[")[0] for each in known}))
+            raise UsageError(
+                f"task {name}",
+                f"is not in this pipeline{did_you_mean(name, sorted(known))}; it has {tasks}",
+            )
+
+
+def _on_interrupt(runner: Runner) -> None:
+    """Ctrl-C asks the runner to stop; from another thread than the main one nothing is changed."""
+    import signal
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def stop(_number: int, _frame: object) -> None:
+        runner.interrupt()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+
+@contextmanager
+def quick_gc() -> Iterator[None]:
+    """Keep Python's cycle collector from walking a growing graph again and again."""
+    import gc
+
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def new_run_id() -> str:
+    """Return a new run's name: UTC time, which sorts, and four letters, which differ."""
+    letters = "abcdefghjkmnpqrstuvwxyz"
+    tail = "".join(letters[byte % len(letters)] for byte in os.urandom(4))
+    return time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + tail
+
+
+def user_name() -> str:
+    """Return who runs this, as the system knows them."""
+    for variable in ("LOGNAME", "USER"):
+        if os.environ.get(variable):
+            return os.environ[variable]
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):
+        return str(os.getuid())
+
+
+def _to_stderr(text: str) -> None:
+    print(f"emsctl: {text}", file=sys.stderr)
+
+
+__all__ = ["EmsError", "RunOptions", "Session", "run"]

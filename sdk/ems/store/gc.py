@@ -1,0 +1,198 @@
+"""Garbage: what no kept run needs, found first, then deleted; safe while runs go on.
+
+Safe, because what is young stays; because a version is revoked in the log before its objects go,
+so that who starts later computes it anew; and because the objects of what was just revoked wait
+until the runners that may have seen it as a hit have ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from ems.store.entries import Revoke
+from ems.store.folder import TEMP
+from ems.store.reach import History, Needs, Reach, RunFacts, read_log
+from ems.store.root import Stat
+
+if TYPE_CHECKING:
+    from ems.store.store import Store
+
+T = TypeVar("T")
+GRACE_S = 3600.0
+_DAY_S = 86400.0
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Which runs to keep, besides those marked `keep` and those that go on: by default all.
+
+    A run marked `drop` is not kept.
+    """
+
+    newest: int | None = None
+    younger_than_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """What gc would do. `bytes` would be free now, `waiting` once the runners here have ended."""
+
+    kept: Sequence[str]
+    dropped: Sequence[str]
+    versions: Sequence[str]
+    """Recorded, needed by no kept run, and losing an object: they are revoked."""
+    orphans: Mapping[str, int]
+    """Objects that nothing needs -> size."""
+    condemned: Mapping[str, int]
+    """Objects that only `versions` need -> size."""
+    leftovers: Sequence[Stat]
+    """Temporary files of the dead, their heartbeats, attempts of what is not needed."""
+    runners: Sequence[str]
+    """Those who live."""
+    head: int
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of objects that may be in use by runners that live now."""
+        return sum(self.condemned.values()) if self.runners else 0
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that a sweep would free now."""
+        freed = sum(self.orphans.values()) + sum(stat.size for stat in self.leftovers)
+        return freed + (0 if self.runners else sum(self.condemned.values()))
+
+
+def find_garbage(
+    store: Store, keeping: Keeping | None = None, *, grace_s: float = GRACE_S
+) -> Garbage:
+    """Return what could go; deletes nothing."""
+    history, reach = read_log(store), Reach(store)
+    heads = store.watch.heads()
+    kept = _kept(store, history.runs, keeping or Keeping())
+    needed = {v for run in kept for v in reach.versions(history.runs[run])}
+    for runner in heads:
+        needed |= history.claimed.get(runner, set())
+    held = reach.objects(_held(history, kept, needed, min(heads.values(), default=history.head)))
+    now = store.now()
+    old = [s for s in store.root.list("objects/") if now - s.mtime > grace_s]
+    objects = {name: s.size for s in old if _is_object(name := s.key.rpartition("/")[2])}
+    loose = {d: size for d, size in objects.items() if d not in held}
+    unneeded = {v: needs for v, (_, needs) in history.winners.items() if v not in needed}
+    losing = {v for v, n in unneeded.items() if not reach.objects([n]).isdisjoint(loose)}
+    condemned = reach.objects([unneeded[v] for v in losing])
+    return Garbage(
+        kept=kept,
+        dropped=[run for run in history.runs if run not in kept],
+        versions=sorted(losing),
+        orphans={d: size for d, size in loose.items() if d not in condemned},
+        condemned={d: size for d, size in loose.items() if d in condemned},
+        leftovers=list(_leftovers(store, old, needed, kept, heads, now, grace_s)),
+        runners=sorted(heads),
+        head=history.head,
+    )
+
+
+def sweep(store: Store, garbage: Garbage, *, grace_s: float = GRACE_S) -> int:
+    """Delete it, as far as that is still right; return the bytes freed."""
+    if garbage.versions:
+        store.committer.commit("", [Revoke(list(garbage.versions), "gc", garbage.head)])
+    store.refresh()
+    revoked_at = store.index.applied
+    going = dict(garbage.orphans)
+    if all(head >= revoked_at for head in store.watch.heads().values()):
+        going.update(garbage.condemned)
+    for digest in _needed_since(store, garbage.head):
+        going.pop(digest, None)
+    freed = 0
+    for batch in _batches([f"objects/{d[:2]}/{d}" for d in going]):
+        keys = [key for key in batch if _still_old(store, key, grace_s)]
+        store.root.delete(keys)
+        freed += sum(going[key.rpartition("/")[2]] for key in keys)
+    for stats in _batches(garbage.leftovers):
+        store.root.delete([stat.key for stat in stats])
+        freed += sum(stat.size for stat in stats)
+    store.root.prune([f"links/{d[:2]}/{d}" for d in going])
+    return freed
+
+
+def _kept(store: Store, runs: Mapping[str, RunFacts], keeping: Keeping) -> list[str]:
+    now, kept = store.now(), list[str]()
+    newest = sorted(runs, key=lambda run: runs[run].started, reverse=True)
+    for place, run in enumerate(newest):
+        facts = runs[run]
+        if facts.kept is None:
+            young = keeping.younger_than_s is None or now - facts.started < keeping.younger_than_s
+            among = keeping.newest is None or place < keeping.newest
+            keep = young and among
+        else:
+            keep = facts.kept
+        if keep or (not facts.ended and store.watch.alive(facts.runner)):
+            kept.append(run)
+    return kept
+
+
+def _held(history: History, kept: Iterable[str], needed: set[str], seen: int) -> Iterator[Needs]:
+    """Yield what must stay: of needed versions, of kept runs, of what a living runner has seen."""
+    for v in needed & history.winners.keys():
+        yield history.winners[v][1]
+    for run in kept:
+        yield history.runs[run].needs
+    for n, needs in history.revoked:
+        if n > seen:
+            yield needs
+
+
+def _leftovers(
+    store: Store,
+    old: Iterable[Stat],
+    needed: set[str],
+    kept: Sequence[str],
+    heads: Mapping[str, int],
+    now: float,
+    grace_s: float,
+) -> Iterator[Stat]:
+    for stat in old:
+        if not _is_object(stat.key.rpartition("/")[2]):
+            yield stat
+    for prefix in ("log/", "runners/"):
+        for stat in store.root.list(prefix):
+            name = stat.key.rpartition("/")[2]
+            if name.startswith(TEMP) and now - stat.mtime > grace_s:
+                yield stat
+            elif prefix == "runners/" and now - stat.mtime > max(grace_s, _DAY_S):
+                if name.removesuffix(".json") not in heads:
+                    yield stat
+    for prefix, wanted in (("attempts/", needed), ("runs/", set(kept))):
+        for stat in store.root.list(prefix):
+            owner = stat.key.removeprefix(prefix).partition("/")[0]
+            if owner not in wanted and now - stat.mtime > grace_s:
+                yield stat
+
+
+def _needed_since(store: Store, head: int) -> set[str]:
+    """Return what was recorded while we looked."""
+    history = History()
+    for segments in store.log.all(head):
+        history.read(segments)
+    runs = (facts.needs for facts in history.runs.values())
+    return Reach(store).objects([*(needs for _, needs in history.winners.values()), *runs])
+
+
+def _still_old(store: Store, key: str, grace_s: float) -> bool:
+    if not store.root.probes:
+        return True  # listed a moment ago, and asking for each takes longer than that
+    stat = store.root.stat(key)
+    return stat is not None and store.now() - stat.mtime > grace_s
+
+
+def _is_object(name: str) -> bool:
+    return not name.startswith((TEMP, "tmp-"))
+
+
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), _BATCH):
+        yield items[start : start + _BATCH]

@@ -1,0 +1,321 @@
+"""Objects: immutable contents under their digest, in a folder of the store or of the cache.
+
+Where the store is far away (S3), objects live in the cache first and are uploaded by `sync`, which
+the writer calls before it records what needs them. Knows contents and digests; not what they mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from itertools import count
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from ems.errors import EmsError, StoreError
+from ems.hashing import PART_BYTES, digest_bytes, digest_file, tree_bytes
+from ems.store.answers import Digested
+from ems.store.far import Far
+from ems.store.folder import TEMP, explain, vanished
+from ems.store.seen import Seen
+
+_COPY_BYTES = 1 << 20
+
+
+def key(digest: str) -> str:
+    """Return where an object lies under a root."""
+    return f"objects/{digest[:2]}/{digest}"
+
+
+class Objects:
+    """`folder` is where objects can be opened by digest; workers put theirs into `outbox`.
+
+    What was put is durable once `sync` or the writer's `flush` has returned.
+    """
+
+    def __init__(self, folder: Path, url: str, seen: Seen, far: Far | None) -> None:
+        self.folder = str(folder)
+        self.outbox = str(folder)
+        self._url = url
+        self._seen = seen
+        self._far = far
+        self._pending: set[str] = set()
+        self._safe: set[str] = set()
+        self._lock = threading.Lock()
+        self._names = (f"{TEMP}{os.getpid()}-{os.urandom(4).hex()}-{n}" for n in count())
+        if far is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    # putting
+
+    def put_bytes(self, data: bytes) -> Digested:
+        """Keep bytes."""
+        digest = digest_bytes(data)
+        if not self._fresh(digest, len(data)):
+            temp = self._temp()
+            try:
+                fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+                with open(fd, "wb") as out:
+                    out.write(data)
+            except OSError as e:
+                raise self._failed(temp, e) from None
+            self._publish(temp, digest)
+        return Digested(digest, len(data))
+
+    def put_path(self, path: str | os.PathLike[str], move: bool = False) -> Digested:
+        """Keep a file's content; `move` gives the file away. OSError where `path` can't be read."""
+        path = os.fspath(path)
+        size = os.stat(path).st_size
+        if not move and size > PART_BYTES:  # spare the copy where we have it
+            found = self._seen.digest(path)
+            if self._fresh(found.digest, found.size):
+                return found
+        temp = self._stage(path, move)
+        digest, size = digest_file(temp), os.stat(temp).st_size
+        if self._fresh(digest, size):
+            os.unlink(temp)
+        else:
+            self._publish(temp, digest)
+        return Digested(digest, size)
+
+    def put_dir(self, path: str | os.PathLike[str]) -> Digested:
+        """Keep all files of a folder, and its listing; the digest is the listing's.
+
+        The size is that of all files. Links to files are followed, links to folders refused.
+        """
+        rows: list[tuple[str, str, str, int]] = []
+        for relative, full in _files(os.fspath(path)):
+            found = self.put_path(full)
+            mode = "x" if os.stat(full).st_mode & 0o100 else ""
+            rows.append((relative, mode, found.digest, found.size))
+        listing = self.put_bytes(tree_bytes(rows))
+        return Digested(listing.digest, sum(row[3] for row in rows))
+
+    def publish(self, digests: Iterable[str]) -> None:
+        """Take note of objects that a worker put into `outbox`; `sync` makes them durable."""
+        with self._lock:
+            self._pending |= set(digests) - self._safe
+
+    def sync(self, digests: Iterable[str] = ()) -> None:
+        """Return when all that was put, and these, would survive a power cut."""
+        with self._lock:
+            wanted = (self._pending | set(digests)) - self._safe
+            self._pending = set()
+        if not wanted:
+            return
+        try:
+            if self._far is not None:
+                self._far.upload({d: Path(self._path(d)) for d in wanted})
+            else:
+                self._fsync(wanted)
+        except BaseException:
+            self.publish(wanted)
+            raise
+        self._seen.remember({self._path(d): d for d in wanted})
+        with self._lock:
+            self._safe |= wanted
+
+    # getting
+
+    def read(self, digest: str) -> bytes:
+        """Return an object's bytes."""
+        with self.open(digest) as stream:
+            return stream.read()
+
+    def open(self, digest: str) -> BinaryIO:
+        """Open an object for reading."""
+        return self.local_path(digest).open("rb")
+
+    def local_path(self, digest: str) -> Path:
+        """Return a file that holds the object; fetched and checked first where it is far away.
+
+        StoreError: there is no such object, or what came is not what its digest says.
+        """
+        path = self._path(digest)
+        if not os.path.exists(path):
+            if self._far is None:
+                raise self._missing(digest)
+            self._fetch(digest)
+        return Path(path)
+
+    def exists(self, digests: Iterable[str] | Mapping[str, int]) -> set[str]:
+        """Return those that are there; with sizes, those whose size is right."""
+        wanted: dict[str, int] = dict.fromkeys(digests, -1)
+        if isinstance(digests, Mapping):
+            wanted.update(cast("Mapping[str, int]", digests))
+        if self._far is not None:
+            ours = {d for d in self._pending if d in wanted}
+            return ours | self._far.exists({d: s for d, s in wanted.items() if d not in ours})
+        found: set[str] = set()
+        for digest, size in wanted.items():
+            try:
+                there = os.stat(self._path(digest)).st_size
+            except FileNotFoundError:
+                continue
+            if size in (-1, there):
+                found.add(digest)
+        return found
+
+    def sound(self, digests: Iterable[str]) -> frozenset[str]:
+        """Return those that are there and hold what their digest says.
+
+        A file is hashed once, then remembered by size, mtime and inode. One that is only far away
+        is checked when it is fetched.
+        """
+        there = self.exists(digests)
+        paths = {self._path(d): d for d in there}
+        known = self._seen.recall(list(paths))
+        unknown = [p for p in paths if p not in known and os.path.exists(p)]
+        hashed = {p: found.digest for p, found in self._seen.digest_many(unknown).items()}
+        wrong = {paths[p] for p, digest in {**known, **hashed}.items() if digest != paths[p]}
+        self._seen.remember({p: d for p, d in hashed.items() if d == paths[p]})
+        for digest in wrong:
+            self._forget(digest)
+        return frozenset(there if self._far is not None else there - wrong)
+
+    def verify(self, digest: str) -> bool:
+        """Read the object at its place, whatever is remembered, and compare it with its digest."""
+        if self._far is not None:
+            temp = self._temp()
+            try:
+                return self._far.fetch(digest, Path(temp)) and digest_file(temp) == digest
+            finally:
+                Path(temp).unlink(missing_ok=True)
+        try:
+            return digest_file(self._path(digest)) == digest
+        except FileNotFoundError:
+            return False
+
+    # how
+
+    def _path(self, digest: str) -> str:
+        return f"{self.folder}/{digest[:2]}/{digest}"
+
+    def _temp(self) -> str:
+        return f"{self.folder}/{next(self._names)}"
+
+    def _fresh(self, digest: str, size: int) -> bool:
+        """Whether the object is there; if so it is young again, so that gc spares it."""
+        path = self._path(digest)
+        try:
+            if os.stat(path).st_size != size:
+                return False
+            os.utime(path)
+        except OSError:
+            return False
+        if self._far is not None:
+            self.publish([digest])
+        return True
+
+    def _stage(self, path: str, move: bool) -> str:
+        temp = self._temp()
+        if move:
+            try:
+                os.rename(path, temp)
+                os.chmod(temp, 0o444)
+                return temp
+            except OSError as e:
+                import errno
+
+                if e.errno != errno.EXDEV:
+                    raise self._failed(temp, e) from None
+        with open(path, "rb") as source:
+            try:
+                fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+                with open(fd, "wb") as target:
+                    while block := source.read(_COPY_BYTES):
+                        target.write(block)
+            except OSError as e:
+                raise self._failed(temp, e) from None
+        if move:
+            os.unlink(path)
+        return temp
+
+    def _publish(self, temp: str, digest: str) -> None:
+        path = self._path(digest)
+        try:
+            try:
+                os.replace(temp, path)
+            except FileNotFoundError:
+                os.mkdir(os.path.dirname(path))
+                os.replace(temp, path)
+        except FileExistsError:  # another one made the folder
+            os.replace(temp, path)
+        except OSError as e:
+            raise self._failed(temp, e) from None
+        self.publish([digest])
+
+    def _fsync(self, digests: Iterable[str]) -> None:
+        folders: set[str] = set()
+        for digest in digests:
+            path = self._path(digest)
+            try:
+                _fsync(path)
+            except FileNotFoundError:
+                continue  # what a record needs is checked when it is used
+            except OSError as e:
+                raise self._failed("", e) from None
+            folders.add(os.path.dirname(path))
+        for folder in folders:
+            _fsync(folder)
+
+    def _fetch(self, digest: str) -> None:
+        assert self._far is not None
+        temp = self._temp()
+        try:
+            if not self._far.fetch(digest, Path(temp)):
+                raise self._missing(digest)
+            if digest_file(temp) != digest:
+                raise StoreError(
+                    self._url,
+                    f"object {digest} is damaged: its content has another digest",
+                    "emsctl check",
+                )
+            os.chmod(temp, 0o444)
+            path = self._path(digest)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.replace(temp, path)
+            self._seen.remember({path: digest})
+        finally:
+            Path(temp).unlink(missing_ok=True)
+
+    def _forget(self, digest: str) -> None:
+        """Remove a damaged copy, so that the object can be put or fetched again."""
+        with contextlib.suppress(OSError):  # in a store that is only read it stays
+            os.unlink(self._path(digest))
+        with self._lock:
+            self._safe.discard(digest)
+
+    def _missing(self, digest: str) -> StoreError:
+        if not os.path.isdir(self.folder):
+            return vanished(self._url)
+        return StoreError(self._url, f"there is no object {digest}", "emsctl check")
+
+    def _failed(self, temp: str, e: OSError) -> StoreError:
+        if temp:
+            Path(temp).unlink(missing_ok=True)
+        if isinstance(e, FileNotFoundError) and not os.path.isdir(self.folder):
+            return vanished(self._url)
+        return explain(self._url, "objects", e)
+
+
+def _fsync(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _files(folder: str) -> Iterable[tuple[str, str]]:
+    if not os.path.isdir(folder):
+        raise NotADirectoryError(20, "not a folder", folder)
+    for parent, folders, names in os.walk(folder):
+        for name in folders:
+            if os.path.islink(os.path.join(parent, name)):
+                raise EmsError(os.path.join(parent, name), "is a link to a folder", "a copy of it")
+        for name in names:
+            full = os.path.join(parent, name)
+            yield os.path.relpath(full, folder).replace(os.sep, "/"), full

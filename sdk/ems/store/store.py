@@ -1,0 +1,301 @@
+"""The store: the front door to objects, log, index and leases of one root.
+
+Opening reads what is new in the log into the index; every question is then answered from there
+and, for whole entries, from the segments. Knows no tasks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, cast
+
+from ems.errors import StoreError
+from ems.store.answers import Attempt, Hit, RunInfo, RunSummary, as_bytes
+from ems.store.commit import Committer, replay
+from ems.store.entries import Arrived, Ended, Failed, Record, Run, decode
+from ems.store.far import Far
+from ems.store.folder import FORMAT, FolderRoot
+from ems.store.index import Index
+from ems.store.leases import Clock, Heartbeat, Watch
+from ems.store.log import Log
+from ems.store.objects import Objects
+from ems.store.root import Root, open_root
+from ems.store.seen import Seen
+from ems.store.segment import Place, newer
+from ems.store.writer import Parts, Writer, new_runner_id
+
+if TYPE_CHECKING:
+    from ems.store.s3 import S3Root
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long things may take. Others must agree on `beat_s` < `stale_s`."""
+
+    beat_s: float = 5.0
+    stale_s: float = 20.0
+    lock_s: float = 5.0
+    """How long another process may lock the index before we keep our own in memory."""
+    gather_s: float = 0.02
+    """How long a group that isn't full waits for more."""
+
+
+class Store:
+    """One root, opened. Threads may share it."""
+
+    def __init__(
+        self, root: Root, id: str, cache: Path, timing: Timing, warn: Callable[[str], None]
+    ) -> None:
+        self.url = root.url
+        self.id = id
+        self.root = root
+        self.writable = root.writable
+        self.cache = cache
+        self._timing = timing
+        far = root if not isinstance(root, FolderRoot) else None
+        here = root.at if isinstance(root, FolderRoot) else cache
+        self.log = Log(root, warn, cache / "segments" / id if far is not None else None)
+        path = cache / "index" / f"{id}.{os.uname().nodename}.sqlite"
+        self.index = Index(path, lambda index: replay(self.log, index), warn, timing.lock_s)
+        self.seen = Seen(self.index)
+        uploads = None if far is None else Far(cast("S3Root", far))
+        self.objects = Objects(here / "objects", root.url, self.seen, uploads)
+        self.scratch = str(here / "scratch")
+        self.attempts_folder = str(here / "attempts" if far is None else here / "attempts" / id)
+        self._clock = Clock()
+        self.watch = Watch(root, self._clock, timing.stale_s)
+        self.committer = Committer(self.log, self.index, root.writable, root.url)
+
+    @classmethod
+    def open(
+        cls,
+        url: str | os.PathLike[str],
+        *,
+        create: bool = True,
+        cache: Path | None = None,
+        timing: Timing | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> Store:
+        """Open the store at a folder or `s3://bucket/prefix`, and read what is new.
+
+        `create`: make one where there is none. `warn` gets a line for every fault that was got
+        over; by default it goes to stderr. StoreError: there is none, it can't be read, or a
+        newer release made it.
+        """
+        root = open_root(os.fspath(url), create=create)
+        try:
+            id = _identify(root, create=create)
+            store = cls(root, id, cache or cache_folder(), timing or Timing(), warn or _to_stderr)
+        except BaseException:
+            root.close()
+            raise
+        at = store.index.applied
+        if at and root.probes and store.log.head(at) != store.index.head:
+            store.index.restart("is not of this log")
+        store.refresh()
+        return store
+
+    def close(self) -> None:
+        """Close what is open; sessions are closed before."""
+        self.index.close()
+        self.root.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # versions
+
+    def refresh(self) -> None:
+        """Take what others wrote into the index."""
+        self.committer.refresh()
+
+    def lookup(self, versions: Sequence[bytes]) -> dict[bytes, Hit]:
+        """Return those of the versions that are recorded. As of the last refresh."""
+        return self.index.lookup(versions)
+
+    def record(self, version: str | bytes) -> Record | None:
+        """Return the whole record of a version."""
+        return self.records([version]).get(as_bytes(version))
+
+    def records(self, versions: Iterable[str | bytes]) -> dict[bytes, Record]:
+        """Return the whole records of those that have one."""
+        places = self.index.places([as_bytes(v) for v in versions])
+        lines = self.log.lines(places.values())
+        return {v: self._entry(Record, lines[at]) for v, at in places.items()}
+
+    def attempts(self, version: str | bytes) -> list[Attempt]:
+        """Return all that was tried for a version, in log order, the winner included."""
+        key = as_bytes(version)
+        places = sorted({*self.index.tries(key), *self.index.places([key]).values()})
+        lines = self.log.lines(places)
+        found = (decode(lines[place]) for place in places)
+        return [entry for entry in found if isinstance(entry, (Record, Failed))]
+
+    def find(self, prefix: str) -> list[str]:
+        """Return the versions, in hex, that start with `prefix`; those tried in vain included."""
+        if len(prefix) > 64 or not all(c in "0123456789abcdef" for c in prefix):
+            return []
+        low, high = (bytes.fromhex(prefix.ljust(64, fill)) for fill in "0f")
+        return [v.hex() for v in self.index.versions(low, high)]
+
+    def durations(self, keys: Iterable[str]) -> dict[str, float]:
+        """Return median seconds by spec digest or task name, of those that were run before."""
+        return self.index.durations(keys)
+
+    # runs
+
+    def runs(self, limit: int | None = None) -> list[RunSummary]:
+        """Return runs, newest first."""
+        return [self._info(row).summary for row in self.index.runs(limit)]
+
+    def run(self, id: str) -> RunInfo | None:
+        """Return one run by its whole id."""
+        row = self.index.run(id)
+        return None if row is None else self._info(row)
+
+    def find_run(self, prefix: str) -> list[str]:
+        """Return ids of runs that start with `prefix`, newest first."""
+        return self.index.run_ids(prefix)
+
+    # inputs that arrive
+
+    def arrivals(self, digests: Sequence[str], *, note: bool) -> list[str]:
+        """Return contents in the order in which the store first saw them, new ones last.
+
+        `note`: remember the new ones in their order here, for everybody.
+        """
+        self.refresh()
+        known = self.index.arrived(digests)
+        new = [d for d in dict.fromkeys(digests) if d not in known]
+        if new and note:
+            self.committer.commit("", [Arrived(new)])
+            known = self.index.arrived(digests)  # somebody else may have come first
+            new = []
+        return sorted(known, key=known.__getitem__) + new
+
+    # sessions
+
+    def session(self, run_id: str) -> Writer:
+        """Begin to write, as one runner with a heartbeat."""
+        if not self.writable:
+            self.committer.may_write()
+        self._close_gaps()
+        runner = new_runner_id()
+        beat = Heartbeat(
+            self.root, self._clock, runner, run_id, self.index.applied, self._timing.beat_s
+        )
+        parts = Parts(
+            self.committer, self.index, self.objects, self.watch, beat, self._timing.gather_s
+        )
+        writer = Writer(parts, runner, run_id)
+        writer.start()
+        return writer
+
+    def folder(self, key: str) -> Path | None:
+        """Return a local folder of the store for what streams, made if need be.
+
+        None where the store is far away.
+        """
+        return self.root.make_folder(key) if isinstance(self.root, FolderRoot) else None
+
+    def now(self) -> float:
+        """Return the time by the store's own clock, as far as it is known."""
+        return self._clock.now()
+
+    # how
+
+    def _close_gaps(self) -> None:
+        """Never write into a hole: where a segment was deleted, go on behind the last."""
+        if self.root.probes:
+            for segments in self.log.all(self.index.catch_up()):
+                self.index.apply(segments)
+
+    def _entry(self, cls: type[Record], line: bytes) -> Record:
+        try:
+            entry = decode(line)
+        except ValueError:
+            entry = None
+        if not isinstance(entry, cls):
+            raise StoreError(self.url, "the index points to no record", "emsctl check")
+        return entry
+
+    def _info(self, row: tuple[str, str, str | None, int | None]) -> RunInfo:
+        runner, run_text, ended_text, kept = row
+        run = cast("Run", decode(run_text))
+        ended = cast("Ended | None", decode(ended_text) if ended_text else None)
+        if ended is not None:
+            state = ended.state
+        else:
+            state = "running" if self.watch.alive(runner) else "died"
+        summary = RunSummary(
+            id=run.id,
+            pipeline=run.pipeline,
+            file=run.file,
+            who=run.who,
+            host=run.host,
+            started=run.started,
+            state=state,
+            runner=runner,
+            ended=ended.t if ended else None,
+            counts=ended.counts if ended else {},
+            kept=None if kept is None else bool(kept),
+        )
+        return RunInfo(summary, run, ended)
+
+
+def cache_folder() -> Path:
+    """Return this machine's cache: $EMS_CACHE, or `ems` in $XDG_CACHE_HOME or `~/.cache`."""
+    if own := os.environ.get("EMS_CACHE"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "ems"
+
+
+def _identify(root: Root, *, create: bool) -> str:
+    data = root.get(FORMAT)
+    if data is None:
+        if not create:
+            raise StoreError(root.url, "there is no store here", "emsctl run, or check `store:`")
+        root.put_new(FORMAT, new_format())
+        data = root.get(FORMAT)
+    try:
+        said = cast("dict[str, object]", json.loads(data or b""))
+        name, schema, id = said["format"], said["schema"], said["id"]
+    except (ValueError, KeyError, TypeError):
+        name, schema, id = None, 0, ""
+    if name != "ems-store" or not isinstance(schema, int):
+        raise StoreError(root.url, f"{FORMAT} can't be read as a store's", "emsctl check")
+    if schema > SCHEMA:
+        raise newer(root.url, "the store", schema)
+    return str(id)
+
+
+def new_format() -> bytes:
+    """Return what marks a folder or a prefix as a store of this schema."""
+    digits = os.urandom(16).hex()  # a uuid without importing it
+    id = "-".join((digits[:8], digits[8:12], f"4{digits[13:16]}", f"8{digits[17:20]}", digits[20:]))
+    values = {"format": "ems-store", "schema": SCHEMA, "id": id}
+    return json.dumps(values, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(f"warning: {line}\n")
+
+
+__all__ = ["Place", "Store", "Timing", "Writer", "cache_folder"]

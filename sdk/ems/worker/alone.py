@@ -1,0 +1,165 @@
+"""One parcel without anybody watching: what a batch job or a robot runs.
+
+A keeper process starts the worker, writes its messages to a file, holds it to its limits of time
+and memory, and goes on with the next version when the worker is lost. Limits hold with no network.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+from . import protocol, usage
+from .channel import Events, Lines, take_over
+from .program import signal_name
+from .progress import Progress
+from .serve import Worker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .protocol import Message
+
+DONE, TASK_FAILED, CANCELED = 0, 100, 103
+_LOOK_S = 0.2
+_MEMORY_LOOK_S = 0.5
+_BLOCK_BYTES = 256 * 1024
+
+
+def run(parcel_path: str, events_path: str) -> int:
+    """Run a parcel and append its messages to a file.
+
+    Returns 0 if every version ended well, 100 if one did not, 103 after SIGTERM.
+    """
+    with open(parcel_path, "rb") as stream:
+        parcel = protocol.read_parcel(stream.read())
+    out = os.open(events_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    return _Keeper(parcel, out).run()
+
+
+class _Keeper:
+    def __init__(self, parcel: Message, out: int) -> None:
+        self._out = Events(out)
+        self._progress = Progress(parcel, time.time())
+        self._canceled = False
+        self._child = 0
+        self._tail = b""
+        self._verdict: Any = None
+        self._looked = 0.0
+        self._resident = 0
+
+    def run(self) -> int:
+        signal.signal(signal.SIGTERM, self._asked_to_end)
+        left = self._progress.rest(0)
+        while left is not None and not self._canceled:
+            status = self._one_worker(left)
+            if self._progress.current is not None and not self._canceled:
+                self._lost(status)
+            left = self._progress.rest(_log_size())
+        for message in self._progress.give_up("canceled", "was not started", time.time()):
+            self._out.send(protocol.encode(message))
+        failed = self._progress.failed
+        state = "canceled" if self._canceled else "done"
+        parcel = self._progress.parcel["parcel"]
+        self._out.send(protocol.encode(protocol.parcel_end(parcel, state, failed)))
+        return CANCELED if self._canceled else TASK_FAILED if failed else DONE
+
+    def _asked_to_end(self, _number: int, _frame: Any) -> None:
+        self._canceled = True
+        if self._child:
+            os.kill(self._child, signal.SIGTERM)
+
+    def _one_worker(self, parcel: Message) -> int:
+        """Run a worker over a parcel until it is gone; return its wait status."""
+        requests, give = os.pipe()
+        take, events = os.pipe()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        pid = os.fork()
+        if pid == 0:
+            os.close(give)
+            os.close(take)
+            os._exit(_be_worker(requests, events))
+        self._child = pid
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        os.close(requests)
+        os.close(events)
+        self._progress.since, self._verdict, self._tail = time.time(), None, b""
+        try:
+            Events(give).send(protocol.encode(parcel))
+        except BrokenPipeError:
+            pass
+        os.close(give)
+        self._follow(take)
+        os.close(take)
+        self._child = 0
+        status = os.waitpid(pid, 0)[1]
+        usage.kill_session(pid, signal.SIGKILL)
+        return status
+
+    def _follow(self, take: int) -> None:
+        while True:
+            if select.select([take], [], [], _LOOK_S)[0]:
+                block = os.read(take, _BLOCK_BYTES)
+                if not block:
+                    return
+                lines = (self._tail + block).split(b"\n")
+                self._tail = lines.pop()
+                for line in lines:
+                    self._pass_on(line)
+            elif os.waitid(os.P_PID, self._child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                return  # gone, and something that it started still holds the pipe
+            self._look()
+
+    def _pass_on(self, line: bytes) -> None:
+        self._progress.note(line, time.time())
+        if not line.startswith(protocol.PARCEL_PREFIX):
+            self._out.send(line + b"\n")
+
+    def _look(self) -> None:
+        now = time.time()
+        if self._verdict is None and now - self._looked >= _MEMORY_LOOK_S:
+            self._looked = now
+            if self._progress.limits()[1] is not None:
+                self._resident = usage.resident_bytes([self._child])[self._child]
+        if self._verdict is None:
+            self._verdict = self._progress.verdict(now, self._resident)
+            if self._verdict is not None:
+                usage.kill_session(self._child, signal.SIGKILL)
+
+    def _lost(self, status: int) -> None:
+        exit_code = number = None
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            told = ("signal", "the worker was ended by %s" % signal_name(number))
+        else:
+            exit_code = os.WEXITSTATUS(status)
+            told = ("exit", "the task ended its process with exit code %d" % exit_code)
+        reason, sentence = self._verdict or told
+        message = self._progress.lost(
+            reason, sentence, time.time(), _log_size(), exit_code, number, self._resident
+        )
+        self._out.send(protocol.encode(message))
+
+
+def _be_worker(requests: int, events: int) -> int:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    try:
+        os.setsid()
+        take_over(stdout_too=False)
+        return Worker(Lines(requests), Events(events).send).work()
+    except SystemExit:
+        return 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        return 70
+
+
+def _log_size() -> int:
+    found = os.fstat(2)
+    return found.st_size if found.st_mode & 0o170000 == 0o100000 else 0

@@ -1,0 +1,155 @@
+"""Inputs of a task: objects under their own names, made only when asked for, and watched.
+
+Knows object folders and places. Does not know values; `values.load` asks it for paths.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from . import places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+    Stamp = Tuple[int, int, int]
+
+
+class InputMissing(Exception):
+    """An input that is at none of the places named."""
+
+
+class InputChanged(Exception):
+    """An input file that changed since its digest was found."""
+
+
+class Inputs:
+    """Gives local paths for digests; the source that `values.load` wants."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._objects: Sequence[str] = ()
+        self._places: Dict[str, Any] = {}
+        self._named: Dict[Tuple[str, str], str] = {}
+        self._watched: Dict[str, Stamp] = {}
+        self._digests: Dict[str, str] = {}
+        self.pickle = False
+
+    def enter(self, objects: Sequence[str], places_: Dict[str, Any]) -> None:
+        """Look inputs up here from now on (a parcel's lists)."""
+        self._objects, self._places = objects, places_
+
+    def begin(self, pickle: bool) -> None:
+        """Start watching afresh (a version)."""
+        self.pickle = pickle
+        if self._watched:
+            self._watched = {}
+
+    def locate(self, digest: str) -> str:
+        """Return the path of an object as it lies there; raises InputMissing or InputChanged."""
+        found = places.find(self._objects, digest)
+        if found is None:
+            found = self._place(digest)
+        if found is None:
+            raise InputMissing(
+                "input %s is in none of %s"
+                % (digest[:16], ", ".join(self._objects) or "no folders")
+            )
+        return found
+
+    def _place(self, digest: str) -> Optional[str]:
+        place = self._places.get(digest)
+        if place is None:
+            return None
+        path = place if isinstance(place, str) else place[0]
+        try:
+            stamp = _stamp(path)
+        except OSError:
+            raise InputMissing("input %s is gone" % path) from None
+        if not isinstance(place, str) and tuple(place[1:]) != stamp:
+            raise InputChanged("input %s changed after its digest was found" % path)
+        return str(path)
+
+    def file(self, digest: str, name: str) -> str:
+        """Return a path of the object that ends in `name`, and watch it."""
+        target = self.locate(digest)
+        self._watch(target, digest)
+        if os.path.basename(target) == name:
+            return target
+        path = self._named.get((digest, name))
+        if path is None or not os.path.exists(path):
+            path = os.path.join(self._folder, digest[:16], os.path.basename(name) or "file")
+            _link(target, path)
+            self._named[digest, name] = path
+        return path
+
+    def folder(self, digest: str, name: str) -> str:
+        """Return a folder that ends in `name` and holds the files of a tree object."""
+        place = self._place(digest)
+        if place is not None and os.path.isdir(place):
+            self._watch_folder(place)
+            return place
+        target = self.locate(digest)
+        self._watch(target, digest)
+        with open(target, "rb") as stream:
+            rows = json.loads(stream.read().decode("ascii"))
+        path = self._named.get((digest, name)) or self._lay_out(digest, name, rows)
+        for row in rows:
+            self._watch(self.locate(row[2]), row[2])
+        return path
+
+    def _lay_out(self, digest: str, name: str, rows: List[Any]) -> str:
+        path = os.path.join(self._folder, digest[:16], os.path.basename(name) or "folder")
+        os.makedirs(path, exist_ok=True)
+        for relative, mode, inner, _ in rows:
+            target = self.locate(inner)
+            link = os.path.join(path, relative)
+            if mode != "x":
+                _link(target, link)
+            elif not os.path.exists(link):
+                os.makedirs(os.path.dirname(link), exist_ok=True)
+                places.copy_file(target, link)
+                os.chmod(link, 0o555)
+        self._named[digest, name] = path
+        return path
+
+    def _watch(self, path: str, digest: str) -> None:
+        self._watched.setdefault(path, _stamp(path))
+        self._digests[os.path.realpath(path)] = digest
+
+    def _watch_folder(self, place: str) -> None:
+        for parent, _, names in os.walk(place):
+            for name in names:
+                path = os.path.join(parent, name)
+                self._watched.setdefault(path, _stamp(path))
+
+    def digest_of(self, path: str) -> Optional[str]:
+        """Return the digest if this real path is an input that was handed out."""
+        return self._digests.get(path)
+
+    def check(self) -> None:
+        """Raise InputChanged if a file that was handed out is no longer what it was."""
+        for path, stamp in self._watched.items():
+            try:
+                same = _stamp(path) == stamp
+            except OSError:
+                same = False
+            if not same:
+                raise InputChanged("input %s changed while the task read it" % path)
+
+
+def _stamp(path: str) -> Stamp:
+    found = os.stat(path)
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _link(target: str, path: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    try:
+        os.symlink(os.path.abspath(target), path)
+    except FileExistsError:
+        if os.path.realpath(path) != os.path.realpath(target):
+            os.unlink(path)
+            os.symlink(os.path.abspath(target), path)

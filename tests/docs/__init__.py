@@ -1,0 +1,1 @@
+"""What README and docs/ say is run here: commands, code, links, and the reference's freshness."""

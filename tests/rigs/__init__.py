@@ -1,0 +1,58 @@
+"""The real counterparts that tests need beyond Python packages: what they are, and which are here.
+
+A test that needs one says so, and is skipped by name where it is missing:
+
+    @rig("python-oldest")
+    def test_the_worker_runs_there() -> None:
+        python = interpreter(OLDEST)
+
+`make rigs` installs what can be installed; with EMS_REQUIRE_RIGS=all (or names, comma-separated)
+a missing counterpart fails its tests. Knows no test and nothing of EMS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from tests.rigs import mounts, pythons
+from tests.rigs.pythons import NEWEST, OLDEST, interpreter
+
+__all__ = ["NEWEST", "OLDEST", "RIGS", "Rig", "interpreter", "rig"]
+
+
+@dataclass(frozen=True)
+class Rig:
+    """One counterpart: how to see that it is here, and how `make rigs` gets it."""
+
+    what: str
+    missing: Callable[[], str]
+    """What is missing, as text for a person; empty where the counterpart is here."""
+    install: Callable[[], None] | None = None
+
+
+RIGS: Mapping[str, Rig] = {
+    "python-oldest": Rig(
+        f"CPython {OLDEST}, the oldest that the worker runs on",
+        lambda: pythons.missing(OLDEST),
+        lambda: pythons.install(OLDEST),
+    ),
+    "python-newest": Rig(
+        f"CPython {NEWEST}, the newest that the worker runs on",
+        lambda: pythons.missing(NEWEST),
+        lambda: pythons.install(NEWEST),
+    ),
+    "mounts": Rig(
+        "mounts of small file systems (a full disk, a read-only store), in a mount namespace",
+        mounts.missing,
+    ),
+}
+
+
+def rig(name: str) -> pytest.MarkDecorator:
+    """Mark a test (or a module's `pytestmark`) as needing the counterpart `name`."""
+    if name not in RIGS:
+        raise LookupError(f"rig {name!r}: not one of {', '.join(sorted(RIGS))}")
+    return pytest.mark.rig(name)
