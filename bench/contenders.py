@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,8 +96,20 @@ def redun_one(environment: Environment, folder: Path) -> Steps:
 
 
 def prefect_tasks(environment: Environment, folder: Path, n: int) -> Steps:
+    """Results kept and reused."""
+    yield from _prefect(environment, folder, n, "flow.py", ("cold", "cached"))
+
+
+def prefect_plain_tasks(environment: Environment, folder: Path, n: int) -> Steps:
+    """Prefect's defaults: no result is kept, so there is nothing to reuse."""
+    yield from _prefect(environment, folder, n, "plain.py", ("cold",))
+
+
+def _prefect(
+    environment: Environment, folder: Path, n: int, program: str, rows: Sequence[str]
+) -> Steps:
     """A server of its own runs before the clock starts; the tasks run in the flow's process."""
-    shutil.copy(PEERS / "prefect/flow.py", folder)
+    shutil.copy(PEERS / "prefect" / program, folder)
     port = _free_port()
     variables = environment.variables(
         folder,
@@ -112,8 +124,8 @@ def prefect_tasks(environment: Environment, folder: Path, n: int) -> Steps:
         )
     try:
         _until_up(f"http://127.0.0.1:{port}/api/health")
-        argv = (environment.program("python"), "flow.py", str(n))
-        for what in ("cold", "cached"):
+        argv = (environment.program("python"), program, str(n))
+        for what in rows:
             yield Step(f"tasks.{n}.{what}", argv, folder, variables, expect=str(sum_of(n)))
     finally:
         server.send_signal(signal.SIGINT)
@@ -215,58 +227,75 @@ def ems_contender(environment: Environment) -> Contender:
     return Contender("ems", environment, about, ems_tasks, ems_one, "emsctl")
 
 
-def peer_contender(name: str, environment: Environment) -> Contender:
-    """The peer by its name; `NAMES` lists them."""
-    about, tasks, one, helps = _PEERS[name]
-    return Contender(name, environment, about, tasks, one, helps)
+def peer_contenders(name: str, environment: Environment) -> list[Contender]:
+    """The peer by its name, in every way in which it takes part; `NAMES` lists them."""
+    return [
+        Contender(way.name, environment, way.about, way.tasks, way.one, way.help)
+        for way in _WAYS
+        if way.peer == name
+    ]
 
 
-_PEERS: dict[
-    str,
-    tuple[
-        str,
-        Callable[[Environment, Path, int], Steps] | None,
-        Callable[[Environment, Path], Steps] | None,
-        str,
-    ],
-] = {
-    "redun": (
+@dataclass(frozen=True, slots=True)
+class _Way:
+    peer: str
+    name: str
+    about: str
+    tasks: Callable[[Environment, Path, int], Steps] | None = None
+    one: Callable[[Environment, Path], Steps] | None = None
+    help: str = ""
+
+
+_WAYS = (
+    _Way(
+        "redun",
+        "redun",
         "`redun run` with its defaults: the SQLite backend that it makes in the folder, synced at "
         "every commit; tasks in threads of the scheduler's process.",
         redun_tasks,
         redun_one,
         "redun",
     ),
-    "prefect": (
-        "Tasks called in the flow's process; results kept on disk (`persist_result`) and reused by "
-        "inputs and source. A local server with SQLite runs before the clock starts: its start "
+    _Way(
+        "prefect",
+        "prefect",
+        "Tasks called in the flow's process; results kept in files (`persist_result`) and reused "
+        "by inputs and source. A local server with SQLite runs before the clock starts: its start "
         "(seconds) and its CPU time are not counted. Analytics are off.",
         prefect_tasks,
-        None,
-        "prefect",
+        help="prefect",
     ),
-    "snakemake": (
+    _Way(
+        "prefect",
+        "prefect, results not kept",
+        "The same with Prefect's defaults: the server records the runs, and no result is kept, so "
+        "there is no cached run.",
+        prefect_plain_tasks,
+    ),
+    _Way(
+        "snakemake",
+        "snakemake",
         "One shell command (`echo`) a task, which writes a file; no Python starts for a task. Its "
         "own record of what ran lies in files that are not synced. Cached: it compares times and "
         "records of the files.",
         snakemake_tasks,
-        None,
-        "snakemake",
+        help="snakemake",
     ),
-    "metaflow": (
+    _Way(
+        "metaflow",
+        "metaflow",
         "A foreach and a join, local datastore and metadata, a process a task, files that are not "
         "synced. It has no cache across runs: `resume`, which clones the run before, stands for "
         "cached.",
         metaflow_tasks,
-        None,
-        "",
     ),
-    "dvc": (
+    _Way(
+        "dvc",
+        "dvc",
         "`dvc repro` of one stage, without Git; it has no tasks in Python, so it takes part in the "
         "one-task rows alone. Analytics are off.",
-        None,
-        dvc_one,
-        "dvc",
+        one=dvc_one,
+        help="dvc",
     ),
-}
-NAMES = tuple(_PEERS)
+)
+NAMES = tuple(dict.fromkeys(way.peer for way in _WAYS))

@@ -70,7 +70,7 @@ def _install(folder: Path, pins: Path) -> str | None:
     """Make the environment; the reason if that fails."""
     venv.EnvBuilder(with_pip=True, clear=True).create(folder)
     command = [str(folder / "bin/python"), "-m", "pip", "install", "-q", "--no-deps", "-r"]
-    done = subprocess.run([*command, str(pins)], capture_output=True, text=True)
+    done = subprocess.run([*command, str(pins)], check=False, capture_output=True, text=True)
     if done.returncode == 0:
         return None
     lines = done.stderr.strip().splitlines() or [f"pip ended with {done.returncode}"]
@@ -80,5 +80,5 @@ def _install(folder: Path, pins: Path) -> str | None:
 def _version(binary: Path, name: str) -> str:
     ask = f"import importlib.metadata as m; print(m.version({name!r}))"
     command = [str(binary / "python"), "-c", ask]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     return done.stdout.strip()

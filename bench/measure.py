@@ -141,7 +141,7 @@ def run_rounds(
             key = (case.who, case.name)
             if key in broken or number > case.repeat_at_most:
                 continue
-            folder = work / f"{case.name}-{case.who.replace(' ', '-')}-{number}"
+            folder = work / f"{case.name}-{case.who.replace(', ', '-').replace(' ', '-')}-{number}"
             say(f"  round {number}: {case.name}: {case.who}")
             if not run_case(case, folder, results, say):
                 broken.add(key)

@@ -71,7 +71,8 @@ def as_markdown(
 def _about(
     machine: Mapping[str, object], contenders: Sequence[Contender], missing: Mapping[str, str]
 ) -> list[str]:
-    versions = ", ".join(f"{c.name} {c.environment.version}" for c in contenders)
+    named = {c.environment.name: c.environment.version for c in contenders}
+    versions = ", ".join(f"{name} {version}" for name, version in named.items())
     lines = [
         f"{machine['date']}, commit {machine['commit']}. {machine['cores']} cores "
         f"({machine['cpu']}), {machine['memory_gib']} GiB, {machine['system']}, "
@@ -196,7 +197,7 @@ _ORDER = ("tasks", "plan", "growth", "start", "code", "content", "fold")
 
 
 def _place(name: str) -> tuple[int, int]:
-    kind, rest = name.split(".")[0], name.split(".")[1]
+    kind, rest, *_ = name.split(".")
     return _ORDER.index(kind), int(rest) if rest.isdigit() else 0
 
 

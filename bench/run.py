@@ -21,7 +21,7 @@ if __package__ in (None, ""):  # run as a file: what is beside it is the package
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from bench import environments, machine, report
-from bench.contenders import NAMES, Contender, ems_contender, peer_contender
+from bench.contenders import NAMES, Contender, ems_contender, peer_contenders
 from bench.groups import GROUPS
 from bench.groups.tasks import tasks_case
 from bench.lineup import Lineup
@@ -93,7 +93,7 @@ def _plot(out: Path) -> str | None:
     """The plot's name, or None (said aloud) where matplotlib is not there."""
     command = [sys.executable, str(environments.BENCH / "plot.py")]
     command += [str(out / "results.json"), str(out / "growth.png")]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode == 0:
         return "growth.png"
     _say(f"no plot: {(done.stderr.strip().splitlines() or ['plot.py failed'])[-1]}")
@@ -114,7 +114,7 @@ def _contenders(options: argparse.Namespace, missing: dict[str, str]) -> list[Co
         if environment.missing:
             missing[name] = _plain(environment.missing)
         else:
-            found.append(peer_contender(name, environment))
+            found += peer_contenders(name, environment)
     return found
 
 

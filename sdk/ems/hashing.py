@@ -56,8 +56,8 @@ def digest_file(path: str | os.PathLike[str], threads: Optional[int] = None) -> 
 
         workers = min(threads or os.cpu_count() or 1, count)
         with ThreadPoolExecutor(workers) as pool:
-            parts = pool.map(lambda part: _digest_part(fd, part * PART_BYTES), range(count))
-            return join_parts(parts)
+            starts = range(0, size, PART_BYTES)
+            return join_parts(pool.map(_digest_part, [fd] * count, starts))
     finally:
         os.close(fd)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -279,7 +279,7 @@ def _on_interrupt(runner: Runner) -> None:
 
 
 @contextmanager
-def quick_gc() -> Iterator[None]:
+def quick_gc() -> Generator[None]:
     """Keep Python's cycle collector from walking a growing graph again and again."""
     import gc
 
@@ -313,7 +313,7 @@ def user_name() -> str:
 
 
 def _to_stderr(text: str) -> None:
-    print(f"emsctl: {text}", file=sys.stderr)
+    sys.stderr.write(f"emsctl: {text}\n")
 
 
 __all__ = ["EmsError", "RunOptions", "Session", "run"]

@@ -158,8 +158,7 @@ def test_the_canonical_text_is_pinned() -> None:
     tree = {"$npy": ["object", 132, "<i2", [1, 2], digest_bytes(b"\x01\x00\x02\x00")]}
     assert canon(np.array([[1, 2]], dtype="<i2")) == canon_tree(tree)
     assert canon_tree(tree) == (
-        '{"$npy":["<i2",[1,2],'
-        '"7b11c1133330cd161071bf23a0c9b6ce5320a8f3a0f83620035a72be46df4104"]}'
+        '{"$npy":["<i2",[1,2],"7b11c1133330cd161071bf23a0c9b6ce5320a8f3a0f83620035a72be46df4104"]}'
     )
 
 
@@ -233,7 +232,12 @@ def test_parts_of_a_stored_tree(shelf: Shelf) -> None:
 
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary(),
     lambda inner: (
         st.lists(inner)
         | st.lists(inner).map(tuple)

@@ -7,11 +7,12 @@ until then it goes by the start of its digest.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ems.cli import history
+from ems.cli.library import Library
 from ems.cli.texts import SHORT, metric
 from ems.store.entries import Claim, Ended, Failed, Record
 
@@ -25,6 +26,7 @@ class Follower:
     def __init__(self, store: Store, run_id: str, task: str) -> None:
         info = store.run(run_id)
         self._store, self._run = store, run_id
+        self._library = Library(store)
         self._task = task.rpartition("/")[2].partition("[")[0]
         self._since = info.summary.started if info else 0.0
         self._tail = history.Tail(store, run_id)
@@ -60,8 +62,8 @@ class Follower:
         stream = self._running.pop(entry.v, None)
         if self._task and entry.task != self._task:
             return
-        lines = history.text(self._store, entry.log).splitlines()
-        rows: list[Mapping[str, Any]] = history.whole(self._store, entry.metrics) or []
+        lines = self._library.text(entry.log).splitlines()
+        rows = self._library.rows(entry.metrics)
         lines += [metric(row) for row in rows[stream.count if stream else 0 :]]
         if isinstance(entry, Failed):
             lines.append(f"[failed: {entry.reason}, version {entry.v[:SHORT]}]")

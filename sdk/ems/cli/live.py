@@ -1,9 +1,12 @@
 """Showing a run while it goes on: a live display on a terminal, plain lines elsewhere.
 
-Knows what an Observer hears. Does not know how a run works. `rich` is imported when a run has lasted
-half a second on a terminal, so short runs never wait for it.
+Knows what an Observer hears. Does not know how a run works. `rich` is imported when a run has
+lasted half a second on a terminal, so short runs never wait for it.
 """
 
+# trees are JSON: their inside is Any
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import sys
@@ -186,7 +189,7 @@ def failure_lines(failure: Failure) -> list[str]:
 
 def _short(value: Any) -> str:
     if isinstance(value, dict):
-        tags: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        tags: dict[str, Any] = value
         if "$of" in tags:
             return f"result of {str(tags['$of'][0])[:12]}"
         if "$file" in tags or "$dir" in tags:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ems.cli import history, lookup
+from ems.cli.library import Library
 from ems.cli.context import output_option, reading
 from ems.cli.tables import print_json
 from ems.cli.texts import metric
@@ -18,7 +19,6 @@ from ems.errors import UsageError
 from ems.store.entries import Failed
 
 if TYPE_CHECKING:
-    from ems.pipeline.nodes import NodeRow
     from ems.store.answers import RunInfo
     from ems.store.entries import Record
     from ems.store.store import Store
@@ -101,19 +101,20 @@ def _pieces_of(store: Store, info: RunInfo | None, version: str, task: str) -> I
 
 
 def _pieces(store: Store, label: str, version: str) -> Iterator[Piece]:
+    library = Library(store)
     for entry in store.attempts(version):
-        yield _piece(store, label, entry)
+        yield _piece(library, label, entry)
 
 
-def _piece(store: Store, label: str, entry: Record | Failed) -> Piece:
+def _piece(library: Library, label: str, entry: Record | Failed) -> Piece:
     failed = isinstance(entry, Failed)
     return Piece(
         label=label or entry.task,
         version=entry.v,
         state=f"failed: {entry.reason}" if failed else "done",
         run=entry.run,
-        log=history.text(store, entry.log),
-        metrics=history.whole(store, entry.metrics) or [],
+        log=library.text(entry.log),
+        metrics=library.rows(entry.metrics),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ems.cli import history
+from ems.cli.library import Library
 from ems.errors import StoreError
 from ems.store.entries import Failed, Record
 
@@ -20,8 +20,8 @@ SCHEMA = 1
 
 def manifest(store: Store, version: str) -> dict[str, Any]:
     """Return the document of a version: of its record, or else of its last attempt."""
-    attempts = store.attempts(version)
-    entry = store.record(version) or (attempts[-1] if attempts else None)
+    library, attempts = Library(store), store.attempts(version)
+    entry = library.entry(version)
     if entry is None:
         raise StoreError(f"version {version[:12]}", "is not recorded any more", "emsctl runs")
     winner = store.record(version)
@@ -31,9 +31,9 @@ def manifest(store: Store, version: str) -> dict[str, Any]:
         "task": entry.task,
         "state": "recorded" if winner is not None else _state(entry),
         "run": entry.run,
-        "spec": _spec(store, entry.spec),
-        "args": history.whole(store, entry.args),
-        **_outcome(store, entry),
+        "spec": _spec(library, entry.spec),
+        "args": library.shown(entry.args),
+        **_outcome(library, entry),
         **_timing(entry),
         "used": {"cpu_s": entry.cpu_s, "rss_mib": entry.rss_mib},
         "place": entry.place,
@@ -46,21 +46,21 @@ def _state(entry: Record | Failed) -> str:
     return "failed" if isinstance(entry, Failed) else "revoked"
 
 
-def _spec(store: Store, digest: str) -> dict[str, Any]:
-    document = history.spec_of(store, digest)
+def _spec(library: Library, digest: str) -> dict[str, Any]:
+    document = library.document(digest)
     return {"digest": digest, **document} if document else {}
 
 
-def _outcome(store: Store, entry: Record | Failed) -> dict[str, Any]:
+def _outcome(library: Library, entry: Record | Failed) -> dict[str, Any]:
     """Return what came of an attempt; both kinds have the same keys."""
-    common = {
+    common: dict[str, Any] = {
         "exit": entry.exit,
-        "log": history.text(store, entry.log),
-        "metrics": history.whole(store, entry.metrics) or [],
+        "log": library.text(entry.log),
+        "metrics": library.rows(entry.metrics),
     }
     if isinstance(entry, Record):
         return {
-            "out": history.whole(store, entry.out),
+            "out": library.shown(entry.out),
             "content": entry.content,
             "files": [list(row) for row in entry.files],
             "asked": dict(entry.asked),

@@ -3,6 +3,9 @@
 Knows words of the command line and how results are printed. Does not know how a run works.
 """
 
+# trees are JSON: their inside is Any
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import json
@@ -120,7 +123,7 @@ def _from_file(file: str | None) -> dict[str, Any]:
         raise UsageError(f"--params {file}", f"is no YAML: {error}".replace("\n", " ")) from None
     if not isinstance(found, dict):
         raise UsageError(f"--params {file}", "holds no mapping of parameters to values")
-    return {str(name): value for name, value in found.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return {str(name): value for name, value in found.items()}
 
 
 # -- the end of a run -----------------------------------------------------------------------------
@@ -166,9 +169,9 @@ def _run_document(run: Run) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """Return a result as JSON can hold it: files as paths, other types as text."""
     if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
+        return [plain(each) for each in value]
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -187,9 +190,9 @@ def result_lines(value: Any) -> list[str]:
     if value is None:
         return []
     if isinstance(value, dict):
-        return [f"{name}: {_cell(item)}" for name, item in value.items()]  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, (list, tuple)) and len(value) <= 20:  # pyright: ignore[reportUnknownArgumentType]
-        return [_cell(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        return [f"{name}: {_cell(item)}" for name, item in value.items()]
+    if isinstance(value, (list, tuple)) and len(value) <= 20:
+        return [_cell(item) for item in value]
     return [_cell(value)]
 
 
@@ -220,7 +223,7 @@ def _print_plan(
     from ems.cli.reasons import reasons
 
     found, written = session.plan(pipeline, given, options, words=True)
-    why = reasons(session, written, found)
+    why = reasons(session.store, written, found)
     if output == "json":
         click.echo(json.dumps(_plan_document(found, why), indent=2))
         return
@@ -254,9 +257,8 @@ def _plan_lines(plan: Plan, why: dict[str, str]) -> list[str]:
             if row.expected_s is None
             else seconds_text(row.expected_s * busy)
         )
-        lines.append(
-            f"{row.task:<{width}}  {row.total:>5}  {row.cached:>6}  {row.run:>5}  {row.depends:>7}  {expected:>8}"
-        )
+        counts = f"{row.total:>5}  {row.cached:>6}  {row.run:>5}  {row.depends:>7}"
+        lines.append(f"{row.task:<{width}}  {counts}  {expected:>8}")
         if row.task in why:
             lines.append(f"{'':<{width}}  {why[row.task]}")
     if plan.unknown:

@@ -9,6 +9,7 @@ import click
 
 from ems.cli import history
 from ems.cli.context import output_option, reading
+from ems.cli.library import Library, mapping
 from ems.cli.lookup import run_or_version
 from ems.cli.tables import print_facts, print_json, print_section, print_table
 from ems.cli.texts import counted, metric, size, took, value, when
@@ -77,7 +78,7 @@ def _show_run(store: Store, info: RunInfo, output: str) -> None:
         _print_tasks(store, history.grouped(rows))
     if ended and ended.result is not None:
         print_section("result")
-        print(_lines(history.whole(store, ended.result)))
+        print(_lines(Library(store).shown(ended.result)))
 
 
 def _died(state: str) -> str:
@@ -114,9 +115,7 @@ def _example(group: Group) -> str:
 
 
 def _error(error: Any) -> str:
-    if not isinstance(error, dict):
-        return str(error or "")
-    found: Mapping[str, Any] = error  # pyright: ignore[reportUnknownVariableType]
+    found = mapping(error)
     return ": ".join(str(found[key]) for key in ("label", "reason", "message") if found.get(key))
 
 
@@ -136,7 +135,7 @@ def _run_document(store: Store, info: RunInfo, rows: Sequence[NodeRow]) -> dict[
             {"label": row.label, "task": row.task, "version": row.version or None, "how": row.how}
             for row in rows
         ],
-        "result": history.whole(store, ended.result) if ended else None,
+        "result": Library(store).shown(ended.result) if ended else None,
         "error": ended.error if ended else None,
     }
 
@@ -208,9 +207,7 @@ def _failure(error: Mapping[str, Any] | None) -> str:
     if not error:
         return ""
     lines = [f"{error.get('type', '')}: {error.get('message', '')}".strip(": ")]
-    trace: object = error.get("traceback")
-    if isinstance(trace, list):
-        lines += [str(line) for line in trace]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    lines += [str(line) for line in error.get("traceback") or ()]
     return "\n".join(lines)
 
 
@@ -239,6 +236,7 @@ def _print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:
 
 def _lines(tree: Any) -> str:
     """Return a mapping as one line an item, anything else as one line."""
-    if isinstance(tree, dict) and tree and not any(str(key)[:1] == "$" for key in tree):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        return "\n".join(f"{name} = {value(item, 200)}" for name, item in tree.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    rows = mapping(tree)
+    if rows and not any(key[:1] == "$" for key in rows):
+        return "\n".join(f"{name} = {value(item, 200)}" for name, item in rows.items())
     return value(tree, 400) if tree not in (None, {}) else ""

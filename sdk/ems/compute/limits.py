@@ -70,7 +70,11 @@ class Limits:
         if tracked.cancel_at is not None:
             return Reason.CANCELED, "was canceled, and ended when its grace period was over"
         if not worker.greeted:
-            tail = tracked.read_log(max(0, tracked.log_size() - 2000)).decode("utf-8", "replace").strip()
+            tail = (
+                tracked.read_log(max(0, tracked.log_size() - 2000))
+                .decode("utf-8", "replace")
+                .strip()
+            )
             python = worker.kind.python or "python"
             return Reason.WORKER, f"no worker could start with {python}: {tail or status}"
         if status >= 0:

@@ -4,6 +4,9 @@ Pure but for one question: the stored tree of a finished node, for items and att
 Knows the graph and contents. Does not know stores, workers or time.
 """
 
+# trees are JSON: their inside is Any
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from collections import deque

@@ -49,7 +49,7 @@ class Bundle:
             self._put(spec.sources)
 
     def code(self) -> dict[str, Any]:
-        """Return the `code` of a parcel: the folder where the files lie, modules and search path."""
+        """Return the `code` of a parcel: the folder of the files, modules and search path."""
         if self._code is None:
             self._code = self._lay_out()
         return self._code

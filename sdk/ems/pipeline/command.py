@@ -1,7 +1,7 @@
 """Commands: any program as a task, with no change to it.
 
-Knows templates, their placeholders and outputs. The worker fills a template in (contract 7); here it
-is only read and checked. Does not know stores or backends.
+Knows templates, their placeholders and outputs. The worker fills a template in (contract 7); here
+it is only read and checked. Does not know stores or backends.
 """
 
 from __future__ import annotations
@@ -117,11 +117,11 @@ def command(
 ) -> Command:
     """Make a program a task: `ems.command("python train.py --seed {seed} --out {out.model}", …)`.
 
-    `{name}` is an argument, quoted safely whatever it holds; `{out.name}` is where the program shall
-    write the output `name`, and `outputs` gives each its path in the scratch folder. `code` names
-    the program's own files by glob, relative to the pipeline's folder: they are laid out in the
-    scratch folder, and a change to them runs it again. The result is a dict of files by output. The
-    other arguments are those of `ems.task`. Raises UsageError for a template that does not fit.
+    `{name}` is an argument, quoted safely whatever it holds; `{out.name}` is where the program
+    shall write the output `name`, and `outputs` gives each its path in the scratch folder. `code`
+    names the program's own files by glob, relative to the pipeline's folder: they are laid out in
+    the scratch folder, and a change to them runs it again. The result is a dict of files by output.
+    The other arguments are those of `ems.task`. Raises UsageError for a template that does not fit.
     """
     options = options_of(
         "ems.command", unknown, cpus=cpus, memory=memory, gpus=gpus, gpu_kind=gpu_kind, disk=disk,

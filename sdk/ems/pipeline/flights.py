@@ -30,6 +30,7 @@ class Flight:
     handle: Handle
     versions: dict[str, int]
     cursor: int = 0
+    shown: int = 0
     running: bool = False
     since: float = field(default_factory=time.monotonic)
 
@@ -65,7 +66,7 @@ class Flights:
         self._backend.wait(timeout_s)
 
     def messages(self) -> Iterator[tuple[Flight, int, dict[str, Any]]]:
-        """Yield (flight, node, message) for each report and end that has come; drops ended parcels."""
+        """Yield (flight, node, message) for each report and end that came; drop ended parcels."""
         flights = list(self._flights.values())
         if not flights:
             return
@@ -112,12 +113,26 @@ class Flights:
             }  # fmt: skip
         flight.versions.clear()
 
-    def log(self, flight: Flight, span: Sequence[int] | None) -> str:
-        """Return what a version wrote, from the span of bytes that its end message names."""
+    def log(self, flight: Flight, span: Sequence[int] | None) -> tuple[str, str]:
+        """Return what a version wrote, by the span in its end message, and what of it is unseen."""
         if not span or span[1] <= span[0]:
-            return ""
-        data, _ = self._backend.logs(flight.handle, span[0])
-        return data[: span[1] - span[0]].decode("utf-8", "backslashreplace")
+            return "", ""
+        start, end = span
+        data = self._backend.logs(flight.handle, start)[0][: end - start]
+        seen = max(0, flight.shown - start)
+        flight.shown = max(flight.shown, end)
+        return _text(data), _text(data[seen:])
+
+    def stream(self) -> Iterator[tuple[int, str]]:
+        """Yield (node, text) for what running versions wrote since the last call, whole lines."""
+        for flight in self._flights.values():
+            if not (flight.running and flight.versions):
+                continue
+            data, _ = self._backend.logs(flight.handle, flight.shown)
+            data = data[: data.rfind(b"\n") + 1]
+            if data:
+                flight.shown += len(data)
+                yield next(iter(flight.versions.values())), _text(data)
 
     def running(self, label: Callable[[int], str]) -> list[Running]:
         """Return what runs now: of each running parcel the version that has not ended."""
@@ -131,3 +146,7 @@ class Flights:
     def cancel(self, grace_s: float) -> None:
         """Ask all parcels to end."""
         self._backend.cancel([flight.handle for flight in self._flights.values()], grace_s)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")

@@ -6,7 +6,7 @@ versions' results, stores or backends: what it needs of files and code digests i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +20,9 @@ from ems.worker.values import Unkept, brief, canon, dump
 
 if TYPE_CHECKING:
     from ems.pipeline.task import Parameters
+
+
+_SCALARS = frozenset((int, str, bool))
 
 
 class Work(Protocol):
@@ -145,10 +148,9 @@ class Graph:
         return found
 
     def _argument(self, task: Work, at: int, value: Any, needs: list[int]) -> tuple[Any, str]:
-        kind = type(value)
-        if kind is int or kind is str or kind is bool or value is None:
+        if value is None or type(value) in _SCALARS:
             return value, brief(canon(value))
-        if kind is Pending:
+        if type(value) is Pending:
             node = node_of(value)
             needs.append(node.index)
             steps = steps_of(value)
@@ -231,7 +233,7 @@ class Graph:
         return Pending(node)
 
     @contextmanager
-    def writing(self, name: str = "", arguments: str = "") -> Iterator[None]:
+    def writing(self, name: str = "", arguments: str = "") -> Generator[None]:
         """Let calls of tasks add to this graph; a name opens a scope for labels."""
         former, scope = active.graph, self._scope
         if name and (name, arguments) in self._stack:
@@ -317,7 +319,7 @@ def _argument_name(task: Work, at: int) -> str:
 
 
 def _after(task: Work, after: Any) -> list[int]:
-    listed = after if isinstance(after, (list, tuple)) else [after]
+    listed: list[Any] = [*after] if isinstance(after, (list, tuple)) else [after]
     indices: list[int] = []
     for each in listed:  # pyright: ignore[reportUnknownVariableType]
         if type(each) is not Pending:  # pyright: ignore[reportUnknownArgumentType]

@@ -1,10 +1,14 @@
 """Keys of work: recipe and version (contract 1), and the seed that goes with the arguments.
 
-Pure. A key is SHA-256 over a prefix (format, spec key) and one line an argument, each line the brief
-canonical text of its value. In a recipe, a pending argument's line names the upstream recipe; in a
-version, it is the upstream content. Names of tasks, resources and places are in neither.
+Pure. A key is SHA-256 over a prefix (format, spec key) and one line an argument, each line the
+brief canonical text of its value. In a recipe, a pending argument's line names the upstream
+recipe; in a version, it is the upstream content. Names of tasks, resources and places are in
+neither.
 """
 
+# trees are JSON: their inside is Any
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import hashlib

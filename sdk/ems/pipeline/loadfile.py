@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ems.errors import EmsError, UsageError, did_you_mean
 from ems.pipeline.pipeline import Pipeline
@@ -61,7 +61,7 @@ def _import(path: Path) -> Any:
 
 
 @contextmanager
-def in_user_code(folder: Path) -> Iterator[None]:
+def in_user_code(folder: Path) -> Generator[None]:
     """Turn whatever goes wrong in a user's file into a UsageError that names its line."""
     where = str(folder.resolve())
     try:
@@ -114,7 +114,10 @@ def _shown(file: str) -> str:
 
 
 def _choose(file: str, module: Any, name: str) -> Pipeline[..., Any]:
-    found = {key: each for key, each in vars(module).items() if isinstance(each, Pipeline)}
+    names = cast("dict[str, Any]", vars(module))
+    found: dict[str, Pipeline[..., Any]] = {
+        key: each for key, each in names.items() if isinstance(each, Pipeline)
+    }
     own = {key: each for key, each in found.items() if each.fn.__module__ == module.__name__}
     if name:
         by_name = {each.name: each for each in found.values()} | found

@@ -3,6 +3,9 @@
 Knows specs, bundles, records and objects. Does not know the loop that decides when.
 """
 
+# trees are JSON: their inside is Any
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import itertools
@@ -37,7 +40,6 @@ class Loading:
         self._store, self._specs, self._bundle, self._results = store, specs, bundle, results
         self._run = run
         self._checked: set[str] = set()
-        self._streams: dict[str, str] = {}
 
     # -- what is there --------------------------------------------------------------------------
 
@@ -115,25 +117,10 @@ class Loading:
             task=node.task.name,
             label=node.label,
             spec=self._specs.of(node.task).digest,
-            args=self._recorded_args(board, node),
+            args=recorded_args(board, node, self._specs.names(node.task)),
             resources=options.resources,
             attempts=options.retries + 1,
         )
-
-    def _recorded_args(self, board: Board, node: Node) -> Mapping[str, Any]:
-        def reference(index: int, steps: Any) -> Any:
-            index = board.target_of(index)
-            upstream = board.graph.nodes[index]
-            if upstream.kind is not Kind.CALL:
-                tree = filled(upstream.trees[0], reference)
-                return {"$of": [None, steps, tree]} if steps else tree
-            version = board.versions[index]
-            return {"$of": [version.hex() if version else None, [list(s) for s in steps]]}
-
-        return {
-            name: filled(tree, reference) if node.needs else tree
-            for name, tree in zip(self._specs.names(node.task), node.trees, strict=True)
-        }
 
     def call(
         self, board: Board, node: Node, version: bytes, gen: int, tries: int
@@ -204,13 +191,37 @@ class Loading:
 
     def reported(self, message: Mapping[str, Any]) -> None:
         """Append a metric to the attempt's stream, where others can read it as it comes."""
-        version = message["v"]
-        path = self._streams.get(version)
-        if path is None:
-            folder = self._store.folder(f"attempts/{version}")
-            if folder is None:
-                return
-            path = self._streams[version] = str(folder / "metrics.jsonl")
-        row = {"step": message["step"], "t": message["t"], **message["metrics"]}
-        with open(path, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row, separators=(",", ":")) + "\n")
+        row = {"step": message["step"], "t": message["t"], "metrics": message["metrics"]}
+        self._append(message["v"], "metrics.jsonl", json.dumps(row, separators=(",", ":")) + "\n")
+
+    def wrote(self, version: str, text: str) -> None:
+        """Append what a running version wrote to the attempt's stream."""
+        self._append(version, "log", text)
+
+    def _append(self, version: str, name: str, text: str) -> None:
+        folder = self._store.folder(f"attempts/{version}")
+        if folder is not None:
+            with open(folder / name, "a", encoding="utf-8") as stream:
+                stream.write(text)
+
+
+def recorded_args(board: Board, node: Node, names: Sequence[str]) -> dict[str, Any]:
+    """Return a call's arguments as a record keeps them.
+
+    What is the result of another call stands as `{"$of": [version, steps]}`; a part of a list of
+    results as `{"$of": [null, steps, list]}`.
+    """
+
+    def reference(index: int, steps: Any) -> Any:
+        index = board.target_of(index)
+        upstream = board.graph.nodes[index]
+        if upstream.kind is not Kind.CALL:
+            tree = filled(upstream.trees[0], reference)
+            return {"$of": [None, [list(s) for s in steps], tree]} if steps else tree
+        version = board.versions[index]
+        return {"$of": [version.hex() if version else None, [list(s) for s in steps]]}
+
+    return {
+        name: filled(tree, reference) if node.needs else tree
+        for name, tree in zip(names, node.trees, strict=True)
+    }

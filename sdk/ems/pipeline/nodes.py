@@ -4,6 +4,9 @@ Compressed JSON, content-addressed: the same run again, all cached, writes the s
 its format (schema 1). Does not know records.
 """
 
+# trees are JSON: their inside is Any
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import json
@@ -49,7 +52,7 @@ def pack(board: Board, spec_of: dict[str, str]) -> bytes:
 
 
 def unpack(data: bytes) -> list[NodeRow]:
-    """Return the rows of a run's nodes object; raises ValueError for a schema of a later release."""
+    """Return the rows of a run's nodes object; ValueError for a schema of a later release."""
     found: dict[str, Any] = json.loads(zlib.decompress(data))
     if found.get("schema") != SCHEMA:
         raise ValueError(f"nodes of schema {found.get('schema')} (this release reads {SCHEMA})")

@@ -3,6 +3,9 @@
 Knows signatures and conversion. Does not know files of parameters; the command line reads those.
 """
 
+# trees are JSON: their inside is Any
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -28,10 +31,8 @@ def checked(
     for name in given:
         if name not in parameters.names and not parameters.extra_named:
             known = ", ".join(parameters.names) or "none"
-            raise UsageError(
-                subject,
-                f"has no parameter '{name}'{did_you_mean(name, list(parameters.names))}; it has {known}",
-            )
+            near = did_you_mean(name, list(parameters.names))
+            raise UsageError(subject, f"has no parameter '{name}'{near}; it has {known}")
     missing = [n for n in parameters.names if n not in given and n not in parameters.defaults]
     if missing:
         raise UsageError(

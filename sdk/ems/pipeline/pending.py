@@ -20,7 +20,7 @@ _MAP = "ems.map(task, result), or take the step inside a task"
 
 
 class Pending:
-    """The result of a task that has not run: pass it on, or pass on an item or an attribute of it."""
+    """The result of a task that has not run: pass it on, or an item or an attribute of it."""
 
     __slots__ = ("_node", "_steps")
     __hash__ = object.__hash__

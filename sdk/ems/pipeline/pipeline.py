@@ -83,4 +83,8 @@ def pipeline(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
                 f"unknown argument '{word}'{did_you_mean(word, ['name'])}; known is name",
             )
     name = str(options.get("name", ""))
-    return Pipeline(fn, name) if fn is not None else lambda function: Pipeline(function, name)
+
+    def decorate(function: Callable[..., Any]) -> Pipeline[..., Any]:
+        return Pipeline(function, name)
+
+    return decorate if fn is None else decorate(fn)

@@ -3,6 +3,9 @@
 Knows end messages and entries. Does not know how they are written, nor who waits for them.
 """
 
+# trees are JSON: their inside is Any
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import json

@@ -3,6 +3,9 @@
 Knows records and objects. Does not know how they came to be.
 """
 
+# trees are JSON: their inside is Any
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import json
@@ -14,6 +17,10 @@ from ems.errors import StoreError
 
 if TYPE_CHECKING:
     from ems.store.store import Store
+
+
+_SHORT = 12
+"""Characters of a digest in a link's folder: enough to tell results apart, few enough to read."""
 
 
 class Results:
@@ -77,7 +84,7 @@ class Source:
     def folder(self, digest: str, name: str) -> str:
         """Return a folder called `name` that holds the files of a stored folder."""
         listing = self._store.objects.local_path(digest)
-        target = os.path.join(_links_of(str(listing)), digest[:2], digest, name)
+        target = os.path.join(_links_of(str(listing)), digest, name)
         if os.path.isdir(target):
             return target
         making = f"{target}.{os.getpid()}"
@@ -96,7 +103,9 @@ class Source:
 
 def named_link(path: str, digest: str, name: str) -> str:
     """Return a path called `name` for an object, so that its ending tells what it is."""
-    target = os.path.join(_links_of(path), digest[:2], digest, name)
+    target = os.path.join(_links_of(path), digest[:_SHORT], name)
+    if os.path.islink(target) and os.path.basename(os.readlink(target)) != digest:
+        return path
     if not os.path.lexists(target):
         try:
             os.makedirs(os.path.dirname(target), exist_ok=True)

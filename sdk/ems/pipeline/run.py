@@ -215,8 +215,7 @@ def execute(
             raise
         finally:
             runner.close()
-        run = _ended(written, facts, store, writer, runner, began)
-    return run
+        return _ended(written, facts, store, writer, runner, began)
 
 
 def _runner(

@@ -19,6 +19,7 @@ from ems.pipeline.recording import Work, failure_of
 from ems.pipeline.tally import Tally
 
 if TYPE_CHECKING:
+    from ems.compute.job import Job
     from ems.pipeline.flights import Flight, Flights
     from ems.pipeline.loading import Loading
     from ems.pipeline.recording import Recorder
@@ -232,7 +233,7 @@ class Runner:
         self._submit([parcel for parcel in won if parcel])
 
     def _submit(self, parcels: list[list[int]]) -> None:
-        jobs = []
+        jobs: list[Job] = []
         carried: list[dict[str, int]] = []
         for parcel in parcels:
             calls = [self._call(index) for index in parcel]
@@ -273,9 +274,9 @@ class Runner:
 
     def _ended(self, flight: Flight, index: int, end: Mapping[str, Any]) -> None:
         work = self._works.pop(index)
-        log = self._flights.log(flight, end.get("log"))
-        if log:
-            self._observer.output(work.label, log)
+        log, unseen = self._flights.log(flight, end.get("log"))
+        if unseen:
+            self._observer.output(work.label, unseen)
         lane = self._lanes.lane(self._lane(index))
         if end["ok"]:
             lane.pace.learn(end["t1"] - end["t0"])
@@ -328,6 +329,10 @@ class Runner:
         for version, hit in self._writer.overtaken().items():
             if self._found.get(version) != hit.content:
                 self._adopt(version, hit.content)
+        for index, text in self._flights.stream():
+            work = self._works[index]
+            self._loading.wrote(work.version, text)
+            self._observer.output(work.label, text)
         self._observer.tick(self.snapshot())
 
     def _adopt(self, version: bytes, content: str) -> None:

@@ -1,9 +1,12 @@
 """Shapes that follow the data: `map` over items, `fold` over a growing sequence, `files` that came.
 
-Knows lists and pending lists. Each item is a call of its own with a version of its own, which is all
-that makes preprocessing incremental: what was computed for an item or a prefix is found again.
+Knows lists and pending lists. Each item is a call of its own with a version of its own, which is
+all that makes preprocessing incremental: what was computed for an item or a prefix is found again.
 """
 
+# trees are JSON: their inside is Any
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -30,7 +33,7 @@ def map(task: Any, items: Any, **common: Any) -> Any:
     if type(items) is not Pending:
         return [task(item, **common) for item in _listed("ems.map", items)]
     if isinstance(task, Pipeline):
-        return _map_pipeline(graph, task, items, common)  # pyright: ignore[reportUnknownArgumentType]
+        return _map_pipeline(graph, task, items, common)
     values, order = _split(task, {_first(task): items}, common)
 
     def expand(trees: list[Any]) -> Pending:
@@ -108,7 +111,7 @@ def _first(task: Any) -> str:
 
 def _listed(subject: str, items: Any) -> Sequence[Any]:
     if isinstance(items, (list, tuple, range)):
-        return items  # pyright: ignore[reportUnknownVariableType]
+        return items
     if isinstance(items, (str, bytes, dict)) or not hasattr(items, "__iter__"):
         raise UsageError(subject, f"goes over a list, not over {items!r}")
     return list(items)

@@ -1,8 +1,8 @@
 """Specs: what is hashed of a task, and what a worker needs to run it.
 
-The spec's key is in every version of the task; its document, an object in the store, keeps the named
-parts that the key was made of, so that "why did this run?" is answered by what decided it. Does not
-know arguments, runs or backends.
+The spec's key is in every version of the task; its document, an object in the store, keeps the
+named parts that the key was made of, so that "why did this run?" is answered by what decided it.
+Does not know arguments, runs or backends.
 """
 
 from __future__ import annotations

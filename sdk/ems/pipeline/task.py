@@ -54,7 +54,7 @@ class Parameters:
 
 
 class Task(Generic[P, R]):
-    """A function as a unit of work: a node of the graph inside a pipeline, plainly itself outside."""
+    """A function as a unit of work: a node of the graph in a pipeline, plainly itself outside."""
 
     __slots__ = ("__dict__", "__weakref__", "fn", "name", "options", "parameters")
 
@@ -279,4 +279,8 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     known = {name: value for name, value in options.items() if name in KNOWN}
     unknown = {name: value for name, value in options.items() if name not in KNOWN}
     checked = options_of(subject, unknown, **known)
-    return Task(fn, checked) if fn is not None else lambda function: Task(function, checked)
+
+    def decorate(function: Callable[..., Any]) -> Task[..., Any]:
+        return Task(function, checked)
+
+    return decorate if fn is None else decorate(fn)

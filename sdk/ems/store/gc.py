@@ -161,11 +161,13 @@ def _leftovers(
     for prefix in ("log/", "runners/"):
         for stat in store.root.list(prefix):
             name = stat.key.rpartition("/")[2]
-            if name.startswith(TEMP) and now - stat.mtime > grace_s:
-                yield stat
-            elif prefix == "runners/" and now - stat.mtime > max(grace_s, _DAY_S):
-                if name.removesuffix(".json") not in heads:
+            if name.startswith(TEMP):
+                if now - stat.mtime > grace_s:
                     yield stat
+                continue
+            dead = prefix == "runners/" and name.removesuffix(".json") not in heads
+            if dead and now - stat.mtime > _DAY_S:
+                yield stat
     for prefix, wanted in (("attempts/", needed), ("runs/", set(kept))):
         for stat in store.root.list(prefix):
             owner = stat.key.removeprefix(prefix).partition("/")[0]
@@ -176,6 +178,7 @@ def _leftovers(
 def _needed_since(store: Store, head: int) -> set[str]:
     """Return what was recorded while we looked."""
     history = History()
+    history.head = head
     for segments in store.log.all(head):
         history.read(segments)
     runs = (facts.needs for facts in history.runs.values())

@@ -60,7 +60,7 @@ class Log:
 
     def beyond(self, n: int) -> list[Segment]:
         """Return the next segments behind n from a listing: holes in the log don't end it."""
-        return next(self.all(n), [])
+        return next(self.all(n), list[Segment]())
 
     def all(self, n: int = 0) -> Iterator[list[Segment]]:
         """Yield all segments behind n, some at a time, from one listing."""

@@ -26,7 +26,7 @@ class _Stored:
             self._path, self._digest = path._path, path._digest
             self._size, self._name, self._resolve = path._size, path._name, path._resolve
             return
-        text = os.fspath(path)
+        text: Any = os.fspath(path)
         if not isinstance(text, str) or not text:
             raise TypeError("%s: %r is not a path" % (type(self).__name__, path))
         self._path: Optional[str] = text

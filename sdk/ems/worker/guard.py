@@ -94,12 +94,9 @@ class Guard:
         allowed = self._allowed
         if allowed is None or full.partition(".")[0] not in self._roots:
             return
-        if full in self._known and full not in allowed:
-            raise self._refusal(full)
-        for item in fromlist:
-            inner = full + "." + item
-            if inner in self._known and inner not in allowed:
-                raise self._refusal(inner)
+        for name in [*(full + "." + item for item in fromlist), full]:
+            if name in self._known and name not in allowed:
+                raise self._refusal(name)
 
     def _refusal(self, module: str) -> ForbiddenImport:
         return ForbiddenImport(_TEXT % (self._task, module, module), name=module)

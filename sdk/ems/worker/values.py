@@ -2,7 +2,7 @@
 
 A tree is JSON. Scalars, lists and dicts with string keys stand for themselves; whatever else is
 one key that starts with `$`. `canon` gives the text that is hashed: keys sorted, and of files only
-their content. Codecs for arrays and frames are in `codecs`. Does not know tasks, stores or versions.
+their content. Codecs for arrays and frames are in `codecs`. Does not know tasks or stores.
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -277,7 +277,7 @@ def _load_tag(tag: str, item: Tree, source: Source) -> Any:
     return codecs.load(tag, item, source)
 
 
-def _load_data(kind: type, fields: Dict[str, Any]) -> Any:
+def _load_data(kind: Any, fields: Dict[str, Any]) -> Any:
     made = kind.__new__(kind)
     for name, value in fields.items():
         object.__setattr__(made, name, value)

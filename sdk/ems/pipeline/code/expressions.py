@@ -11,81 +11,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .scope import MUTATORS, Kind, Scope
+from .parameters import arguments, bind_arguments
+from .walk import EXPRESSIONS, Walk
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*[.:][A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
-_COMPUTED = frozenset(["exec", "eval", "globals"])
-
-
-class Walk:
-    """One reading of a piece of code: its text and, by scope, the names in it.
-
-    `package` is what relative imports start from; `ems` maps the names that stand for EMS, or for
-    something of it, to what they stand for.
-    """
-
-    def __init__(self, package: str, ems: dict[str, str]) -> None:
-        self.package = package
-        self.ems = ems
-        self.scope = Scope("module")
-        self.lines: list[str] = []
-        self.pad = ""
-        self.refs: set[str] = set()
-        self.loads: set[str] = set()  # when a function runs
-        self.top_loads: set[str] = set()  # when the module is imported
-        self.stars: list[str] = []
-        self.calls: list[str] = []
-
-    def expr(self, node: ast.AST) -> str:
-        """Return the normal form of an expression."""
-        write = EXPRESSIONS.get(type(node))
-        return write(self, node) if write is not None else self.other(node)
-
-    def listed(self, nodes: Sequence[ast.AST]) -> str:
-        """Return expressions in normal form, with commas between them."""
-        return ", ".join([self.expr(node) for node in nodes])
-
-    def other(self, node: ast.AST) -> str:
-        """Return a node of a kind that this module doesn't know, by its fields that hold anything."""
-        shown: list[str] = []
-        for field in node._fields:
-            value = getattr(node, field, None)
-            if value is None or value == [] or field in ("ctx", "type_comment"):
-                continue
-            items: list[Any] = value if isinstance(value, list) else [value]
-            texts = [self.expr(v) if isinstance(v, ast.AST) else ascii(v) for v in items]
-            shown.append(f"{field}=[{', '.join(texts)}]")
-        return f"{type(node).__name__}({', '.join(shown)})"
-
-    def enter(self, kind: Kind) -> Scope:
-        """Open a scope inside the present one."""
-        self.scope = Scope(kind, self.scope)
-        return self.scope
-
-    def leave(self) -> None:
-        """Close the present scope."""
-        self.scope = self.scope.leave(self.refs)
-
-    def changes(self, node: ast.AST) -> None:
-        """Note that what `node` stands for is changed in place."""
-        if (chain := chain_of(node)) is not None:
-            self.scope.mutated.append((0, chain))
-
-
-def chain_of(node: ast.AST) -> str | None:
-    """Return `a.b.c` for a name with attributes (items are looked through), else None."""
-    attributes: list[str] = []
-    while True:
-        if isinstance(node, ast.Attribute):
-            attributes.append(node.attr)
-        elif isinstance(node, ast.Subscript):
-            attributes.clear()
-        elif isinstance(node, ast.Name):
-            attributes.append(node.id)
-            return ".".join(reversed(attributes))
-        else:
-            return None
-        node = node.value
 
 
 def _name(walk: Walk, node: ast.Name) -> str:
@@ -199,107 +128,6 @@ def _compare(walk: Walk, node: ast.Compare) -> str:
     return f"({text})"
 
 
-def _call(walk: Walk, node: ast.Call) -> str:
-    function = node.func
-    if type(function) is ast.Attribute:
-        if function.attr in MUTATORS:
-            walk.changes(function.value)
-        elif function.attr == "import_module":
-            _import_call(walk, node)
-    elif type(function) is ast.Name:
-        _named_call(walk, node, function.id)
-    chain = chain_of(function)
-    if walk.scope.kind == "module" and chain is not None:
-        walk.calls.append(chain)
-    text = walk.expr(function)
-    keywords = node.keywords
-    if keywords and chain is not None and is_ems(walk, chain, ("task", "pipeline")):
-        keywords = []
-    arguments = [walk.expr(argument) for argument in node.args]
-    arguments += [keyword(walk, each) for each in keywords]
-    return f"{text}({', '.join(arguments)})"
-
-
-def is_ems(walk: Walk, chain: str, words: Sequence[str] = ()) -> bool:
-    """Return whether a chain stands for something of EMS, or for one of `words` in it."""
-    root = chain.partition(".")[0]
-    if root not in walk.ems:
-        return False
-    return not words or (walk.ems[root] + chain[len(root) :]).rpartition(".")[2] in words
-
-
-def _named_call(walk: Walk, node: ast.Call, name: str) -> None:
-    if name in ("import_module", "__import__"):
-        _import_call(walk, node)
-    elif name == "setattr" and node.args:
-        walk.changes(node.args[0])
-    elif name in ("getattr", "hasattr") and len(node.args) >= 2:
-        _getattr_call(walk, node, name)
-    elif name in _COMPUTED:
-        _mark(walk, node, name, name)
-
-
-def _getattr_call(walk: Walk, node: ast.Call, name: str) -> None:
-    target, attribute = node.args[0], node.args[1]
-    chain = chain_of(target)
-    if isinstance(attribute, ast.Constant) and isinstance(attribute.value, str):
-        if chain is not None and not isinstance(target, ast.Subscript):
-            walk.scope.use(chain.partition(".")[0], f"{chain}.{attribute.value}")
-    elif name == "getattr" and chain is not None:
-        _mark(walk, node, "getattr", chain)
-
-
-def _mark(walk: Walk, node: ast.expr, kind: str, chain: str) -> None:
-    shown = ast.unparse(node)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    walk.scope.marks.append((kind, node.lineno, shown, chain))
-
-
-def _import_call(walk: Walk, node: ast.Call) -> None:
-    first = node.args[0] if node.args else None
-    if isinstance(first, ast.Constant) and isinstance(first.value, str):
-        module = first.value
-        level = len(module) - len(module.lstrip("."))
-        target = absolute(walk.package, module.lstrip("."), level)
-        walk.refs.add(target)
-        (walk.loads if walk.scope.deferred() else walk.top_loads).add(target)
-    else:
-        _mark(walk, node, "import", chain_of(node.func) or "")
-
-
-def absolute(package: str, module: str, level: int) -> str:
-    """Return the absolute name of a module imported with `level` leading dots in `package`."""
-    if not level:
-        return module
-    parents = package.split(".") if package else []
-    kept = parents[: len(parents) - level + 1]
-    return ".".join([*kept, *([module] if module else [])])
-
-
-def keyword(walk: Walk, node: ast.keyword) -> str:
-    """Return a keyword argument of a call or a class."""
-    value = walk.expr(node.value)
-    return f"**{value}" if node.arg is None else f"{node.arg}={value}"
-
-
-def _subscript(walk: Walk, node: ast.Subscript) -> str:
-    value = node.value
-    if type(node.ctx) is not ast.Load:
-        walk.changes(value)
-    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "globals":
-        index = node.slice
-        if isinstance(index, ast.Constant) and isinstance(index.value, str):
-            walk.scope.use(index.value, index.value)
-            return f"globals()[{ascii(index.value)}]"
-    elif isinstance(value, ast.Attribute) and chain_of(value) == "sys.modules":
-        own = isinstance(node.slice, ast.Name) and node.slice.id == "__name__"
-        if own:
-            walk.scope.use("__name__", "__name__.*")
-        elif type(node.ctx) is ast.Load:
-            _mark(walk, node, "import", "sys.modules")
-    return f"{walk.expr(value)}[{walk.expr(node.slice)}]"
-
-
 def _slice(walk: Walk, node: ast.Slice) -> str:
     parts = [walk.expr(part) if part else "" for part in (node.lower, node.upper, node.step)]
     return ":".join(parts)
@@ -339,37 +167,6 @@ def _lambda(walk: Walk, node: ast.Lambda) -> str:
     return f"(lambda {given}: {body})"
 
 
-def arguments(walk: Walk, node: ast.arguments, *, annotated: bool) -> str:
-    """Return a function's parameters; annotations only where they can matter."""
-
-    def shown(arg: ast.arg, default: ast.expr | None = None) -> str:
-        text = arg.arg
-        if annotated and arg.annotation is not None:
-            text += f": {walk.expr(arg.annotation)}"
-        return text if default is None else f"{text}={walk.expr(default)}"
-
-    plain = [*node.posonlyargs, *node.args]
-    defaults: list[ast.expr | None] = [None] * (len(plain) - len(node.defaults))
-    parts = [shown(a, d) for a, d in zip(plain, defaults + node.defaults, strict=True)]
-    if node.posonlyargs:
-        parts.insert(len(node.posonlyargs), "/")
-    if node.vararg is not None or node.kwonlyargs:
-        parts.append("*" if node.vararg is None else f"*{shown(node.vararg)}")
-    parts += [shown(a, d) for a, d in zip(node.kwonlyargs, node.kw_defaults, strict=True)]
-    if node.kwarg is not None:
-        parts.append(f"**{shown(node.kwarg)}")
-    return ", ".join(parts)
-
-
-def bind_arguments(scope: Scope, node: ast.arguments) -> None:
-    """Bind a function's parameters in its scope."""
-    for arg in (*node.posonlyargs, *node.args, *node.kwonlyargs):
-        scope.bound.add(arg.arg)
-    for extra in (node.vararg, node.kwarg):
-        if extra is not None:
-            scope.bound.add(extra.arg)
-
-
 def _walrus(walk: Walk, node: ast.NamedExpr) -> str:
     walk.scope.binder().bound.add(node.target.id)
     return f"({node.target.id} := {walk.expr(node.value)})"
@@ -379,16 +176,14 @@ def _yield(walk: Walk, node: ast.Yield) -> str:
     return f"(yield {walk.expr(node.value)})" if node.value else "(yield)"
 
 
-EXPRESSIONS: dict[type[ast.AST], Callable[[Walk, Any], str]] = {
+_KINDS: dict[type[ast.AST], Callable[[Walk, Any], str]] = {
     ast.Name: _name,
     ast.Attribute: _attribute,
     ast.Constant: _constant,
-    ast.Call: _call,
     ast.BinOp: _binary,
     ast.UnaryOp: _unary,
     ast.BoolOp: _boolean,
     ast.Compare: _compare,
-    ast.Subscript: _subscript,
     ast.Slice: _slice,
     ast.Tuple: _tuple,
     ast.Dict: _dict,
@@ -412,3 +207,4 @@ EXPRESSIONS: dict[type[ast.AST], Callable[[Walk, Any], str]] = {
         f"{{{_comprehension(walk, node.generators, node.key, node.value)}}}"
     ),
 }
+EXPRESSIONS.update(_KINDS)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import ast
 
-from .expressions import Walk
 from .items import Item, Reading, ems_names, flat, read_item
 from .statements import statement
 from .symbols import BASE, TOP, Facts, Mark, Symbol, Write, digest_of
+from .walk import Walk
 
 
 def read(source: bytes | str, module: str, *, package: bool) -> Facts:
@@ -195,13 +195,20 @@ class _Assembly:
         return tuple(sorted({target for name in rest for target in self.names[name]}))
 
 
-_IMPORTERS = ("importlib.import_module", "importlib.__import__", "sys.modules", "builtins.__import__")
+_IMPORTERS = (
+    "importlib.import_module",
+    "importlib.__import__",
+    "sys.modules",
+    "builtins.__import__",
+)
 
 
 def _exports(tree: ast.Module) -> tuple[str, ...] | None:
     for node in tree.body:
         match node:
-            case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List() | ast.Tuple() as value):
+            case ast.Assign(
+                targets=[ast.Name(id="__all__")], value=ast.List() | ast.Tuple() as value
+            ):
                 words = [each.value for each in value.elts if isinstance(each, ast.Constant)]
                 return tuple(word for word in words if isinstance(word, str))
             case _:
@@ -227,5 +234,7 @@ def _words(annotation: ast.expr) -> set[str]:
             found.add(node.id)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             text = node.value
-            found.update("".join(c if c.isidentifier() or c.isdigit() else " " for c in text).split())
+            found.update(
+                "".join(c if c.isidentifier() or c.isdigit() else " " for c in text).split()
+            )
     return found

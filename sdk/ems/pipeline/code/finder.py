@@ -34,9 +34,8 @@ def root_of(path: Path) -> Path:
     return folder
 
 
-def home_of(path: Path) -> Path:
-    """Return the folder that a file is imported from: the nearest one that is no package."""
-    folder = path if path.is_dir() else path.parent
+def home_of(folder: Path) -> Path:
+    """Return the nearest folder, from this one upward, that is no package."""
     while os.path.isfile(os.path.join(folder, "__init__.py")) and folder.parent != folder:
         folder = folder.parent
     return folder
@@ -49,6 +48,7 @@ class Finder:
         self.root = root
         self.search = search
         self._known: dict[str, Found | None] = {}
+        self._tops: dict[str, str] = {}
 
     @classmethod
     def of(cls, path: Path) -> Finder:
@@ -58,7 +58,7 @@ class Finder:
         """
         root = os.path.realpath(root_of(path))
         own = path if path.is_dir() else path.parent
-        folders = [str(home_of(path)), str(own), os.path.join(root, "src"), root]
+        folders = [str(own), str(home_of(own)), os.path.join(root, "src"), root]
         inside = [os.path.realpath(entry) for entry in sys.path if entry]
         folders += [entry for entry in inside if entry.startswith(root + os.sep)]
         kept = [
@@ -82,12 +82,21 @@ class Finder:
 
     def _name(self, path: str) -> str | None:
         stem = path.removesuffix(".py").removesuffix(os.sep + "__init__")
-        for folder in self.search:
+        top = self._top(os.path.dirname(path))
+        for folder in (top, *self.search) if top in self.search else self.search:
             if stem.startswith(folder + os.sep):
                 words = stem[len(folder) + 1 :].split(os.sep)
                 if all(word.isidentifier() for word in words):
                     return ".".join(words)
         return None
+
+    def _top(self, folder: str) -> str:
+        """Return the nearest folder upward that is no package."""
+        known = self._tops.get(folder)
+        if known is None:
+            inside = len(folder) > len(self.root) and os.path.isfile(f"{folder}{os.sep}__init__.py")
+            known = self._tops[folder] = self._top(os.path.dirname(folder)) if inside else folder
+        return known
 
     def relative(self, path: str) -> str:
         """Return a path relative to the root, with forward slashes."""
@@ -129,7 +138,9 @@ class Finder:
         return Found(name, "", True, tuple(bare)) if bare else None
 
     def _named(self, name: str, path: str, folder: str | None) -> Found:
-        return Found(self._name(path) or name, path, folder is not None, (folder,) if folder else ())
+        return Found(
+            self._name(path) or name, path, folder is not None, (folder,) if folder else ()
+        )
 
     def owns(self, path: str) -> bool:
         """Return whether a file is the project's own, and not installed, hidden or outside."""

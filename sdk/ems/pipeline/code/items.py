@@ -9,14 +9,14 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from .expressions import Walk, chain_of, is_ems
 from .scope import MUTATORS, Scope
 from .statements import function, is_main_only, is_typing_only, kept_decorators, statement
 from .symbols import BASE, CALL
+from .walk import Walk, chain_of, is_ems
 
 _DISPLAYS = (
-    ast.Constant, ast.Dict, ast.DictComp, ast.JoinedStr, ast.List, ast.ListComp, ast.Set, ast.SetComp,
-    ast.Tuple, ast.UnaryOp, ast.BinOp,
+    ast.Constant, ast.Dict, ast.DictComp, ast.JoinedStr, ast.List, ast.ListComp, ast.Set,
+    ast.SetComp, ast.Tuple, ast.UnaryOp, ast.BinOp,
 )  # fmt: skip
 _SIMPLE = (
     ast.Assign, ast.AnnAssign, ast.AugAssign, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef,
@@ -76,10 +76,9 @@ def ems_names(tree: ast.Module) -> dict[str, str]:
             for alias in node.names:
                 if alias.name.partition(".")[0] == "ems":
                     found[alias.asname or "ems"] = alias.name if alias.asname else "ems"
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            if (node.module or "").partition(".")[0] == "ems":
-                for alias in node.names:
-                    found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "ems":
+            for alias in [] if node.level else node.names:
+                found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
     return found
 
 
@@ -99,7 +98,13 @@ def read_item(reading: Reading, node: ast.stmt) -> None:
     kind = "class" if isinstance(node, ast.ClassDef) else "data"
     kind = "def" if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else kind
     item = Item(
-        "\n".join(walk.lines), walk.scope, walk.refs, walk.loads, kind, _is_fresh(node), has_effect(node)
+        "\n".join(walk.lines),
+        walk.scope,
+        walk.refs,
+        walk.loads,
+        kind,
+        _is_fresh(node),
+        has_effect(node),
     )
     item.roots = {chain for depth, chain in walk.scope.mutated if depth == 0}
     item.writes = _writes(walk, node)
@@ -140,7 +145,9 @@ def has_effect(node: ast.stmt) -> bool:
             return any(_stirs(each) for each in [*node.body, *node.orelse])
         case ast.Try() | ast.TryStar():
             handled = [each for handler in node.handlers for each in handler.body]
-            return any(_stirs(each) for each in [*node.body, *handled, *node.orelse, *node.finalbody])
+            return any(
+                _stirs(each) for each in [*node.body, *handled, *node.orelse, *node.finalbody]
+            )
         case ast.Match(cases=cases):
             return any(_stirs(each) for case in cases for each in case.body)
         case _:
@@ -148,7 +155,7 @@ def has_effect(node: ast.stmt) -> bool:
 
 
 def _stirs(node: ast.stmt) -> bool:
-    """Return whether a statement inside a compound one has an effect; changes in place count, too."""
+    """Return whether a statement inside a compound one has an effect, changes in place included."""
     if isinstance(node, ast.Expr):
         return not isinstance(node.value, ast.Constant)
     if isinstance(node, ast.Assign):
@@ -184,8 +191,12 @@ def _writes(walk: Walk, node: ast.stmt) -> list[tuple[str, int]]:
 
 
 def _collects(node: ast.ClassDef) -> bool:
-    hears = any(isinstance(each, ast.FunctionDef) and each.name == "__init_subclass__" for each in node.body)
-    return hears or any(each.arg == "metaclass" and chain_of(each.value) not in _PLAIN for each in node.keywords)
+    hears = any(
+        isinstance(each, ast.FunctionDef) and each.name == "__init_subclass__" for each in node.body
+    )
+    return hears or any(
+        each.arg == "metaclass" and chain_of(each.value) not in _PLAIN for each in node.keywords
+    )
 
 
 _PLAIN = ("ABCMeta", "abc.ABCMeta", "EnumMeta", "enum.EnumMeta", "type")

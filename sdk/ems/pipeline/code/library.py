@@ -42,7 +42,9 @@ class Files:
     def text(self, path: str, module: str, name: str) -> str:
         """Return the normal form of a symbol of a module."""
         facts = self._facts.get(path)
-        texts = (facts.texts if facts is not None else {}) or self.memo.texts(self._key(path, module))
+        texts = (facts.texts if facts is not None else {}) or self.memo.texts(
+            self._key(path, module)
+        )
         return texts.get(name, "")
 
     def program_text(self, path: str) -> str:
@@ -88,5 +90,3 @@ class Files:
             raise UsageError(where, f"syntax error: {error.msg}") from None
         except ValueError as error:
             raise UsageError(self.finder.relative(path), f"is no Python source: {error}") from None
-
-

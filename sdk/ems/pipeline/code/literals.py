@@ -26,7 +26,7 @@ def literal(value: object) -> str | None:
 
 
 def _path(value: object) -> str | None:
-    return f"__import__('pathlib').Path({ascii(str(value))})" if isinstance(value, PurePath) else None
+    return f"__import__('pathlib').Path({str(value)!a})" if isinstance(value, PurePath) else None
 
 
 def _float(value: float) -> str:

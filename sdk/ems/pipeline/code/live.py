@@ -1,7 +1,8 @@
 """Functions that no file holds: notebook cells, closures, code typed in.
 
-A module is written for them: their source, the plain values they take from around them, imports for
-the rest. From there on it is a module like any other. Knows live objects; `sources` finds their text.
+A module is written for them: their source, the plain values they take from around them, imports
+for the rest. From there on it is a module like any other. Knows live objects; `sources` finds their
+text.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def code_of_live(
     module = f"ems_live_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     reach = Reach(project.resolver)
     reach.add(facts, name)
-    code = project.assemble(reach, (MODULE, name), uses, version)
+    code = project.assemble(reach, (MODULE, name), f"{MODULE}:{name}", uses, version)
     path = f"{module}.py"
     text += written.rebound(function.__module__)
     digest = hashlib.sha256(text.encode()).hexdigest()
@@ -113,7 +114,9 @@ class _Written:
         else:
             self._values_of(function, node)
             node.name = name
-            node.decorator_list = [each for each in node.decorator_list if not _is_ems(each, function)]
+            node.decorator_list = [
+                each for each in node.decorator_list if not _is_ems(each, function)
+            ]
             if not node.decorator_list:
                 _strip_annotations(node)
         ast.fix_missing_locations(node)
@@ -130,12 +133,15 @@ class _Written:
 
     def _begin(self, name: str, value: object) -> bool:
         """Take a name; return whether it is new. Raises UsageError if it means two things."""
+        new = name not in self._objects
         known = self._objects.setdefault(name, value)
-        if known is not value:
+        if known is not value and (literal(known) is None or literal(known) != literal(value)):
             raise UsageError(
-                self._subject, f"'{name}' means two things in the functions that it calls", "two names"
+                self._subject,
+                f"'{name}' means two things in the functions that it calls",
+                "two names",
             )
-        return name not in self._bodies
+        return new
 
     def _values_of(self, function: FunctionType, node: Any) -> None:
         """Put the values that defaults have now in place of their expressions."""
@@ -153,7 +159,6 @@ class _Written:
     def _needs(self, node: ast.stmt, around: _Surroundings) -> None:
         """Write what a definition takes from around it."""
         bound = Reading("", {})
-        self._bodies.setdefault("", "")
         read_item(bound, node)
         for item in bound.items:
             for name in sorted(item.uses()):
@@ -199,7 +204,9 @@ class _Written:
             return
         node = class_source(value)
         if node is None:
-            raise UsageError(self._subject, f"the source of class '{name}' is not to be had", "a file")
+            raise UsageError(
+                self._subject, f"the source of class '{name}' is not to be had", "a file"
+            )
         self._needs(node, _Surroundings.of_class(value))
         self._bodies[name] = ast.unparse(node)
         self._classes.append(name)
@@ -224,7 +231,8 @@ class _Written:
                 return origin_of(self._finder, value).kind == "live"
             except UsageError:
                 return False
-        return module is None or not getattr(module, "__file__", None) and module.__name__ == "__main__"
+        main = module is not None and module.__name__ == "__main__"
+        return module is None or (main and not getattr(module, "__file__", None))
 
 
 class _Surroundings:

@@ -30,10 +30,10 @@ class Code:
     """The code that a task reaches. `parts` is hashed; `modules` and `files` are shipped.
 
     `parts` maps "task", "module:symbol" and "file:path" to digests. `modules` maps dotted names to
-    paths, `files` paths to files here, `digests` paths to content digests as they were when the code
-    was read; `generated` holds the text of files that exist nowhere. All paths are relative to the
-    project's root, with forward slashes; `search` are the folders to import from. `packages` are
-    top-level names of imports from outside the project, Python's own left out.
+    paths, `files` paths to files here, `digests` paths to content digests as they were when the
+    code was read; `generated` holds the text of files that exist nowhere. All paths are relative to
+    the project's root, with forward slashes; `search` are the folders to import from, in order.
+    `packages` are top-level names of imports from outside the project, Python's own left out.
     """
 
     entry: tuple[str, str]

@@ -1,8 +1,8 @@
 """Facts of a project's modules, kept on disk from one process to the next.
 
-One file a project, replaced as a whole. It holds nothing that can't be read again from the sources:
-a broken or foreign file counts as none. A file is taken as unchanged by size, time and inode, and by
-its digest where it was written so shortly before it was read that its time can't tell.
+One file a project, replaced as a whole. It holds nothing that can't be read again from the
+sources: a broken or foreign file counts as none. A source is taken as unchanged by size, time and
+inode, and by its digest where it was written so shortly before it was read that time can't tell.
 """
 
 from __future__ import annotations
@@ -17,12 +17,24 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .symbols import Facts
 
 _MAGIC = b"ems-facts-1\n"
-_SOURCES = ("expressions.py", "facts.py", "items.py", "scope.py", "statements.py", "symbols.py")
+_SOURCES = (
+    "calls.py",
+    "expressions.py",
+    "facts.py",
+    "imports.py",
+    "items.py",
+    "parameters.py",
+    "patterns.py",
+    "scope.py",
+    "statements.py",
+    "symbols.py",
+    "walk.py",
+)
 _YOUNG_NS = 50_000_000
 _COARSE_NS = 2_000_000_000
 Stamp = tuple[int, int, int]
@@ -75,7 +87,7 @@ class Memo:
         self._dirty = False
 
     def get(self, key: str, path: str) -> tuple[Facts, str] | None:
-        """Return the facts kept under a key and the file's digest, if the file is the same still."""
+        """Return the facts kept under a key and the file's digest, if the file is unchanged."""
         kept = self._kept.get(key)
         if kept is None:
             return None
@@ -86,7 +98,8 @@ class Memo:
                 if hashlib.sha256(file.read()).hexdigest() != kept.digest:
                     return None
             kept.stamp, kept.settled, self._dirty = stamp, is_settled(stamp, now), True
-        return Facts(*marshal.loads(kept.facts), {}), kept.digest
+        fields: Any = marshal.loads(kept.facts)
+        return Facts(*fields, texts={}), kept.digest
 
     def put(self, key: str, facts: Facts, stamp: Stamp, digest: str, read_ns: int) -> None:
         """Keep the facts of a file that had this stamp and digest when it was read."""
@@ -164,14 +177,16 @@ class Memo:
             start = file.tell()
             kept = {
                 key: Kept(stamp, digest, settled, facts, (file, start + offset, size))
-                for key, (stamp, digest, settled, facts, offset, size) in marshal.loads(head).items()
+                for key, (stamp, digest, settled, facts, offset, size) in marshal.loads(
+                    head
+                ).items()
             }
         except (OSError, ValueError, EOFError, TypeError):
             return {}, None
         return kept, (stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
-def _fields(facts: Facts) -> tuple[object, ...]:
+def _fields(facts: Facts) -> Any:
     return (
         facts.module, facts.package, facts.symbols, facts.names, facts.stars, facts.exports,
         facts.loads, facts.idle, facts.writers,

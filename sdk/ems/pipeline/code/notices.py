@@ -33,13 +33,13 @@ _WHAT = {
 def of_mark(file: str, kind: str, line: int, shown: str, module: str) -> CodeWarning:
     """Return the warning for a mark; `module` is the module that it is about, where known."""
     what = f"`{shown}` {_WHAT[kind]}"
-    if kind == "getattr":
-        remedy = f"All of {module} counts meanwhile; declare uses=[{module!r}] to agree"
-    elif kind == "globals":
+    if kind in ("getattr", "globals"):
         remedy = f"All of {module} counts meanwhile; declare uses=[{module!r}] to agree"
     else:
         remedy = "What it reaches is not in the version; declare uses=[module or file, …]"
-    return CodeWarning(file, line, what, f'{remedy}, or version="…" to answer for the code yourself')
+    return CodeWarning(
+        file, line, what, f'{remedy}, or version="…" to answer for the code yourself'
+    )
 
 
 def of_shadow(file: str, name: str) -> CodeWarning:

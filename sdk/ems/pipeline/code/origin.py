@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Literal
+from typing import Any, Literal
 
 from ems.errors import UsageError
 
@@ -23,17 +23,19 @@ class Origin:
     kind: Literal["project", "installed", "live"]
     module: str
     qualname: str
-    function: FunctionType
+    function: Any
 
 
 def function_of(fn: Callable[..., object]) -> FunctionType:
     """Return the function inside tasks and well-made wrappers; raises UsageError where none is."""
-    inner: object = fn
+    inner: Any = fn
     while not isinstance(inner, FunctionType) or hasattr(inner, "__wrapped__"):
         following = getattr(inner, "__wrapped__", None) or getattr(inner, "fn", None)
         if following is None:
             name = getattr(fn, "__name__", None) or repr(fn)
-            raise UsageError(f"task {name}", f"is no plain function but {type(inner).__name__}", "a def")
+            raise UsageError(
+                f"task {name}", f"is no plain function but {type(inner).__name__}", "a def"
+            )
         inner = following
     return inner
 
@@ -48,6 +50,9 @@ def origin_of(finder: Finder, fn: Callable[..., object]) -> Origin:
     name = finder.name_of(path) if finder.owns(path) else None
     if name is not None:
         kind = "live" if "<" in qualname else "project"
+        loaded = finder.find(function.__module__)
+        if loaded is not None and loaded.path == path:  # as its classes know it
+            name = function.__module__
         return Origin(kind, name, qualname, function)
     if is_foreign(path.removeprefix(finder.root + os.sep)):
         return Origin("installed", function.__module__, qualname, function)

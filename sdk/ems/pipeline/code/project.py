@@ -16,6 +16,7 @@ from . import notices
 from .finder import Finder, Found
 from .library import Files
 from .manifest import TASK, VERSION, Code
+from .memo import cache_folder
 from .notices import CodeWarning
 from .reach import Reach
 from .resolve import Resolver
@@ -30,7 +31,8 @@ class Project:
         self.finder = finder
         self.root = Path(finder.root)
         self.search = tuple(finder.relative(folder) for folder in finder.search)
-        self.files = Files(finder, cache)
+        self.cache = cache or cache_folder()
+        self.files = Files(finder, self.cache)
         self.resolver = Resolver(self.files)
 
     @classmethod
@@ -77,8 +79,9 @@ class Project:
             file = self.finder.relative(found.path) if found is not None else module
             raise UsageError(file, f"defines no '{name}' at its top level")
         reach = Reach(self.resolver)
+        reach.load(module)
         reach.add(facts, name)
-        return self.assemble(reach, (facts.module, qualname), uses, version)
+        return self.assemble(reach, (module, qualname), f"{facts.module}:{name}", uses, version)
 
     def code_of_files(self, patterns: Sequence[str], folder: Path | None = None) -> Code:
         """Return the code of a program from the files that it consists of, by glob below `folder`.
@@ -116,18 +119,23 @@ class Project:
         self.files.memo.save()
 
     def assemble(
-        self, reach: Reach, entry: tuple[str, str], uses: Sequence[str], version: str | None
+        self,
+        reach: Reach,
+        entry: tuple[str, str],
+        task: str,
+        uses: Sequence[str],
+        version: str | None,
     ) -> Code:
-        """Return what was reached from a task as its code; the rest of the arguments is declared."""
+        """Return what was reached from a task as its code; `task` names its own symbol."""
         reach.run()
-        own = {} if version is not None else self._parts(reach, entry)
+        own = {} if version is not None else self._parts(reach, task)
         marks = () if version is not None else tuple(reach.marks)
         declared = Reach(self.resolver)
         files: dict[str, str] = {}
         for pattern in uses:
             files.update(self._use(declared, pattern))
         declared.run()
-        parts = {**self._parts(declared, entry), **own}
+        parts = {**self._parts(declared, task), **own}
         for relative, path in files.items():
             parts[f"file:{relative}"] = self.files.file_digest(path)
         if version is not None:
@@ -140,27 +148,34 @@ class Project:
             parts=dict(sorted(parts.items())),
             modules={name: self.finder.relative(modules[name].path) for name in sorted(modules)},
             files={relative: Path(path) for relative, path in sorted(paths.items())},
-            digests={relative: self.files.digests[path] for relative, path in sorted(paths.items())},
+            digests={
+                relative: self.files.digests[path] for relative, path in sorted(paths.items())
+            },
             packages=tuple(sorted(reach.packages | declared.packages)),
             search=self.search,
-            warnings=tuple(dict.fromkeys([*self._warnings(marks, declared), *self._shadows(modules)])),
-            texts=lambda part: self._text(part, entry, {**reach.facts, **declared.facts}, files),
+            warnings=tuple(
+                dict.fromkeys([*self._warnings(marks, declared), *self._shadows(modules)])
+            ),
+            texts=lambda part: self._text(
+                task if part == TASK else part, {**reach.facts, **declared.facts}, files
+            ),
         )
 
-    def _parts(self, reach: Reach, entry: tuple[str, str]) -> dict[str, str]:
+    def _parts(self, reach: Reach, task: str) -> dict[str, str]:
         parts: dict[str, str] = {}
         for module, names in reach.symbols.items():
             symbols = reach.facts[module].symbols
             for name in names:
                 parts[f"{module}:{name}"] = symbols[name][0]
-        own = f"{entry[0]}:{entry[1].partition('.')[0]}"
-        if own in parts:
-            parts[TASK] = parts.pop(own)
+        if task in parts:
+            parts[TASK] = parts.pop(task)
         return parts
 
     def _use(self, reach: Reach, pattern: str) -> Iterator[tuple[str, str]]:
         """Reach the modules that a pattern of `uses=` names; yield the other files."""
-        found = self.finder.find(pattern) if all(w.isidentifier() for w in pattern.split(".")) else None
+        found = (
+            self.finder.find(pattern) if all(w.isidentifier() for w in pattern.split(".")) else None
+        )
         if found is not None:
             reach.whole(found)
             for place in found.places:
@@ -207,7 +222,7 @@ class Project:
         """Return the code of a function of an installed package: its package's version counts."""
         reach = Reach(self.resolver)
         reach.packages.add(module.partition(".")[0])
-        code = self.assemble(reach, (module, qualname), uses, version)
+        code = self.assemble(reach, (module, qualname), "", uses, version)
         parts = {**code.parts, TASK: digest_of(f"installed {module}:{qualname}")}
         return Code(
             code.entry, parts, code.modules, code.files, code.digests, code.packages, code.search
@@ -216,12 +231,16 @@ class Project:
     def _warnings(
         self, marks: Sequence[tuple[Facts, str, tuple[str, int, str, str]]], declared: Reach
     ) -> Iterator[CodeWarning]:
-        for facts, _, (kind, line, shown, target) in sorted(marks, key=lambda m: (m[0].module, m[2])):
+        for facts, _, (kind, line, shown, target) in sorted(
+            marks, key=lambda m: (m[0].module, m[2])
+        ):
             about = facts.module
             if kind == "getattr":
                 resolved = self.resolver.resolve(target)
                 owners = [found.name for found in resolved.wholes]
-                owners += [f.module for f, name, _ in resolved.symbols if f.symbols[name][1] == "class"]
+                owners += [
+                    f.module for f, name, _ in resolved.symbols if f.symbols[name][1] == "class"
+                ]
                 if not owners:
                     continue
                 about = owners[0]
@@ -236,13 +255,10 @@ class Project:
             if name in sys.stdlib_module_names:
                 yield notices.of_shadow(self.finder.relative(modules[name].path), name)
 
-    def _text(
-        self, part: str, entry: tuple[str, str], facts: dict[str, Facts], files: dict[str, str]
-    ) -> str:
-        kind, _, name = part.partition(":")
-        if kind == "file" and name in files:
-            return self._file_text(files[name])
-        module, symbol = (entry[0], entry[1].partition(".")[0]) if part == TASK else (kind, name)
+    def _text(self, part: str, facts: dict[str, Facts], files: dict[str, str]) -> str:
+        module, _, symbol = part.partition(":")
+        if module == "file" and symbol in files:
+            return self._file_text(files[symbol])
         found = self.finder.find(module)
         if module not in facts or found is None:
             return ""

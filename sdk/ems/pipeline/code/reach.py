@@ -14,7 +14,7 @@ from .symbols import TOP, Facts, Mark
 
 
 class Reach:
-    """What was reached so far: `symbols` by module, loaded `modules` by name, `packages`, `marks`."""
+    """What was reached so far: symbols by module, loaded modules by name, packages, marks."""
 
     def __init__(self, resolver: Resolver) -> None:
         self.symbols: dict[str, set[str]] = {}
@@ -73,7 +73,8 @@ class Reach:
         words = module.split(".")
         for end in range(1, len(words) + 1):
             if not self._load_one(".".join(words[:end])):
-                return self._foreign(module)
+                self.packages |= self._resolver.resolve(module).packages
+                return
         if inner:
             self._load_one(f"{module}.{inner}")
 
@@ -130,11 +131,8 @@ class Reach:
                 self._open(facts)
         return True
 
-    def _foreign(self, module: str) -> None:
-        self.packages |= self._resolver.resolve(module).packages
-
     def _open(self, facts: Facts) -> set[str]:
-        """Take a module in: what it imports, what it does at import, what it may change elsewhere."""
+        """Take a module in: what it imports and does at import, what it may change elsewhere."""
         self.facts[facts.module] = facts
         seen = self.symbols[facts.module] = set[str]()
         self.load(facts.module)

@@ -14,9 +14,11 @@ Kind = Literal["module", "function", "class", "comprehension"]
 
 # Methods that change the object they are called on.
 MUTATORS = frozenset(
-    "add append appendleft clear discard extend insert pop popitem register remove reverse"
-    " setdefault sort update".split()
-)
+    (
+        "add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem",
+        "register", "remove", "reverse", "setdefault", "sort", "update",
+    )
+)  # fmt: skip
 
 
 class Scope:
@@ -25,7 +27,18 @@ class Scope:
     `used` runs when the scope runs, `later` when a function defined in it is called.
     """
 
-    __slots__ = ("bound", "imports", "kind", "later", "marks", "mutated", "outer", "outside", "parent", "used")
+    __slots__ = (
+        "bound",
+        "imports",
+        "kind",
+        "later",
+        "marks",
+        "mutated",
+        "outer",
+        "outside",
+        "parent",
+        "used",
+    )
 
     def __init__(self, kind: Kind, parent: Scope | None = None) -> None:
         self.kind = kind

@@ -37,7 +37,11 @@ def class_source(value: type) -> ast.ClassDef | None:
     names = [*dict.fromkeys(_method_files(value)), *reversed(_cells())]
     for name in names:
         tree = _tree(name)
-        found = [node for node in _all(tree, ast.ClassDef) if node.name == value.__name__] if tree else []
+        found = (
+            [node for node in _all(tree, ast.ClassDef) if node.name == value.__name__]
+            if tree
+            else []
+        )
         if found:
             return found[-1]
     return None
@@ -61,8 +65,7 @@ def _method_files(value: type) -> Iterator[str]:
     for member in vars(value).values():
         inner = getattr(member, "__func__", None) or getattr(member, "fget", None) or member
         if isinstance(inner, FunctionType) and inner.__qualname__.startswith(value.__qualname__):
-            if linecache.getlines(inner.__code__.co_filename):
-                yield inner.__code__.co_filename
+            yield inner.__code__.co_filename
 
 
 def _cells() -> list[str]:

@@ -10,15 +10,22 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .expressions import Walk, absolute, arguments, bind_arguments, chain_of, is_ems, keyword, operator
+from .calls import keyword
+from .expressions import operator
+from .imports import import_from, import_plain
+from .parameters import arguments, bind_arguments
+from .patterns import pattern
 from .scope import Scope
+from .walk import Walk, chain_of, is_ems
 
 # Decorators that never look at annotations, by the last part of their name.
 _BLIND = frozenset(
-    "abstractmethod asynccontextmanager cache cached_property classmethod contextmanager deleter final"
-    " getter inference_mode jit lru_cache njit no_grad override property setter staticmethod vmap"
-    " wraps".split()
-)
+    (
+        "abstractmethod", "asynccontextmanager", "cache", "cached_property", "classmethod",
+        "contextmanager", "deleter", "final", "getter", "inference_mode", "jit", "lru_cache",
+        "njit", "no_grad", "override", "property", "setter", "staticmethod", "vmap", "wraps",
+    )
+)  # fmt: skip
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -28,11 +35,7 @@ def statement(walk: Walk, node: ast.stmt) -> None:
     if write is not None:
         write(walk, node)
     else:
-        _line(walk, walk.other(node))
-
-
-def _line(walk: Walk, text: str) -> None:
-    walk.lines.append(walk.pad + text)
+        walk.line(walk.other(node))
 
 
 def _body(walk: Walk, nodes: Sequence[ast.stmt]) -> None:
@@ -41,12 +44,12 @@ def _body(walk: Walk, nodes: Sequence[ast.stmt]) -> None:
     for node in nodes:
         statement(walk, node)
     if len(walk.lines) == count:
-        _line(walk, "pass")
+        walk.line("pass")
     walk.pad = pad
 
 
 def _block(walk: Walk, head: str, nodes: Sequence[ast.stmt]) -> None:
-    _line(walk, head)
+    walk.line(head)
     _body(walk, nodes)
 
 
@@ -64,7 +67,7 @@ def function(walk: Walk, node: Function, name: str) -> None:
     """Append a function under the given name."""
     decorators = kept_decorators(walk, node)
     for each in decorators:
-        _line(walk, f"@{walk.expr(each)}")
+        walk.line(f"@{walk.expr(each)}")
     annotated = not all(_blind(each) for each in decorators)
     head = f"{name}{_type_parameters(walk, node) if annotated else ''}"
     head += f"({arguments(walk, node.args, annotated=annotated)})"
@@ -100,7 +103,7 @@ def _function(walk: Walk, node: Function) -> None:
 
 def _class(walk: Walk, node: ast.ClassDef) -> None:
     for each in kept_decorators(walk, node):
-        _line(walk, f"@{walk.expr(each)}")
+        walk.line(f"@{walk.expr(each)}")
     bases = [walk.expr(base) for base in node.bases]
     bases += [keyword(walk, each) for each in node.keywords]
     parameters = _type_parameters(walk, node)
@@ -113,7 +116,7 @@ def _class(walk: Walk, node: ast.ClassDef) -> None:
 def _assign(walk: Walk, node: ast.Assign) -> None:
     value = walk.expr(node.value)
     targets = [walk.expr(target) for target in node.targets]
-    _line(walk, f"{' = '.join(targets)} = {value}")
+    walk.line(f"{' = '.join(targets)} = {value}")
 
 
 def _annotated(walk: Walk, node: ast.AnnAssign) -> None:
@@ -124,19 +127,19 @@ def _annotated(walk: Walk, node: ast.AnnAssign) -> None:
         return
     annotation = f": {walk.expr(node.annotation)}" if kept else ""
     value = f" = {walk.expr(node.value)}" if node.value is not None else ""
-    _line(walk, f"{walk.expr(node.target)}{annotation}{value}")
+    walk.line(f"{walk.expr(node.target)}{annotation}{value}")
 
 
 def _augmented(walk: Walk, node: ast.AugAssign) -> None:
     value = walk.expr(node.value)
     if isinstance(node.target, ast.Name):
         walk.scope.use(node.target.id, node.target.id)
-    _line(walk, f"{walk.expr(node.target)} {operator(node.op)}= {value}")
+    walk.line(f"{walk.expr(node.target)} {operator(node.op)}= {value}")
 
 
 def _expression(walk: Walk, node: ast.Expr) -> None:
     if not isinstance(node.value, ast.Constant):
-        _line(walk, walk.expr(node.value))
+        walk.line(walk.expr(node.value))
 
 
 def _if(walk: Walk, node: ast.If) -> None:
@@ -210,104 +213,40 @@ def _try(walk: Walk, node: ast.Try | ast.TryStar) -> None:
 
 
 def _match(walk: Walk, node: ast.Match) -> None:
-    _line(walk, f"match {walk.expr(node.subject)}:")
+    walk.line(f"match {walk.expr(node.subject)}:")
     pad, walk.pad = walk.pad, walk.pad + "    "
     for case in node.cases:
         guard = f" if {walk.expr(case.guard)}" if case.guard is not None else ""
-        _block(walk, f"case {_pattern(walk, case.pattern)}{guard}:", case.body)
+        _block(walk, f"case {pattern(walk, case.pattern)}{guard}:", case.body)
     walk.pad = pad
-
-
-def _pattern(walk: Walk, node: ast.pattern | None) -> str:
-    bound = walk.scope.bound
-    match node:
-        case ast.MatchValue():
-            return walk.expr(node.value)
-        case ast.MatchSingleton():
-            return repr(node.value)
-        case ast.MatchSequence():
-            return f"[{_patterns(walk, node.patterns)}]"
-        case ast.MatchStar():
-            bound.update([node.name] if node.name else [])
-            return f"*{node.name or '_'}"
-        case ast.MatchOr():
-            return f"({' | '.join([_pattern(walk, each) for each in node.patterns])})"
-        case ast.MatchAs():
-            bound.update([node.name] if node.name else [])
-            inner = f"{_pattern(walk, node.pattern)} as " if node.pattern is not None else ""
-            return f"({inner}{node.name or '_'})"
-        case ast.MatchMapping():
-            bound.update([node.rest] if node.rest else [])
-            pairs = zip(node.keys, node.patterns, strict=True)
-            items = [f"{walk.expr(key)}: {_pattern(walk, value)}" for key, value in pairs]
-            return f"{{{', '.join(items + ([f'**{node.rest}'] if node.rest else []))}}}"
-        case ast.MatchClass():
-            named = zip(node.kwd_attrs, node.kwd_patterns, strict=True)
-            items = [_pattern(walk, each) for each in node.patterns]
-            items += [f"{name}={_pattern(walk, each)}" for name, each in named]
-            return f"{walk.expr(node.cls)}({', '.join(items)})"
-        case _:
-            return "" if node is None else walk.other(node)
-
-
-def _patterns(walk: Walk, nodes: Sequence[ast.pattern]) -> str:
-    return ", ".join([_pattern(walk, node) for node in nodes])
-
-
-def _import(walk: Walk, node: ast.Import) -> None:
-    for alias in node.names:
-        root = alias.name.partition(".")[0]
-        target = alias.name if alias.asname else root
-        _bind_import(walk, alias.asname or root, target, alias.name)
-        _line(walk, f"import {alias.name}{f' as {alias.asname}' if alias.asname else ''}")
-
-
-def _import_from(walk: Walk, node: ast.ImportFrom) -> None:
-    module = absolute(walk.package, node.module or "", node.level)
-    for alias in node.names:
-        if alias.name == "*":
-            walk.stars.append(module)
-            walk.top_loads.add(module)
-        else:
-            name = alias.asname or alias.name
-            _bind_import(walk, name, f"{module}.{alias.name}", f"{module}:{alias.name}")
-        _line(walk, f"from {module} import {alias.name}{f' as {alias.asname}' if alias.asname else ''}")
-
-
-def _bind_import(walk: Walk, name: str, target: str, load: str) -> None:
-    walk.scope.imports.setdefault(name, []).append(target)
-    walk.scope.bound.add(name)
-    (walk.loads if walk.scope.deferred() else walk.top_loads).add(load)
-    if target == "ems" or target.startswith("ems."):
-        walk.ems[name] = target
 
 
 def _global(walk: Walk, node: ast.Global) -> None:
     walk.scope.outer.update(node.names)
-    _line(walk, f"global {', '.join(sorted(node.names))}")
+    walk.line(f"global {', '.join(sorted(node.names))}")
 
 
 def _nonlocal(walk: Walk, node: ast.Nonlocal) -> None:
     walk.scope.outside.update(node.names)
-    _line(walk, f"nonlocal {', '.join(sorted(node.names))}")
+    walk.line(f"nonlocal {', '.join(sorted(node.names))}")
 
 
 def _delete(walk: Walk, node: ast.Delete) -> None:
-    _line(walk, f"del {walk.listed(node.targets)}")
+    walk.line(f"del {walk.listed(node.targets)}")
 
 
 def _return(walk: Walk, node: ast.Return) -> None:
-    _line(walk, f"return {walk.expr(node.value)}" if node.value is not None else "return")
+    walk.line(f"return {walk.expr(node.value)}" if node.value is not None else "return")
 
 
 def _raise(walk: Walk, node: ast.Raise) -> None:
     cause = f" from {walk.expr(node.cause)}" if node.cause is not None else ""
-    _line(walk, f"raise {walk.expr(node.exc)}{cause}" if node.exc is not None else "raise")
+    walk.line(f"raise {walk.expr(node.exc)}{cause}" if node.exc is not None else "raise")
 
 
 def _assert(walk: Walk, node: ast.Assert) -> None:
     said = f", {walk.expr(node.msg)}" if node.msg is not None else ""
-    _line(walk, f"assert {walk.expr(node.test)}{said}")
+    walk.line(f"assert {walk.expr(node.test)}{said}")
 
 
 STATEMENTS: dict[type[ast.AST], Callable[[Walk, Any], None]] = {
@@ -327,8 +266,8 @@ STATEMENTS: dict[type[ast.AST], Callable[[Walk, Any], None]] = {
     ast.Try: _try,
     ast.TryStar: _try,
     ast.Match: _match,
-    ast.Import: _import,
-    ast.ImportFrom: _import_from,
+    ast.Import: import_plain,
+    ast.ImportFrom: import_from,
     ast.Global: _global,
     ast.Nonlocal: _nonlocal,
     ast.Delete: _delete,
@@ -336,6 +275,6 @@ STATEMENTS: dict[type[ast.AST], Callable[[Walk, Any], None]] = {
     ast.Raise: _raise,
     ast.Assert: _assert,
     ast.Pass: lambda walk, node: None,
-    ast.Break: lambda walk, node: _line(walk, "break"),
-    ast.Continue: lambda walk, node: _line(walk, "continue"),
+    ast.Break: lambda walk, node: walk.line("break"),
+    ast.Continue: lambda walk, node: walk.line("continue"),
 }

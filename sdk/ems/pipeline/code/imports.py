@@ -1,0 +1,40 @@
+"""Imports in normal form, and what they bind and load."""
+
+from __future__ import annotations
+
+import ast
+
+from .walk import Walk, absolute
+
+
+def import_plain(walk: Walk, node: ast.Import) -> None:
+    """Append `import a.b as c`, one name a line."""
+    for alias in node.names:
+        root = alias.name.partition(".")[0]
+        target = alias.name if alias.asname else root
+        _bind_import(walk, alias.asname or root, target, alias.name)
+        walk.line(f"import {alias.name}{f' as {alias.asname}' if alias.asname else ''}")
+
+
+def import_from(walk: Walk, node: ast.ImportFrom) -> None:
+    """Append `from a import b as c`, one name a line, relative modules made absolute."""
+    module = absolute(walk.package, node.module or "", node.level)
+    for alias in node.names:
+        if alias.name == "*":
+            walk.stars.append(module)
+            walk.top_loads.add(module)
+        else:
+            name = alias.asname or alias.name
+            _bind_import(walk, name, f"{module}.{alias.name}", f"{module}:{alias.name}")
+        _line(
+            walk,
+            f"from {module} import {alias.name}{f' as {alias.asname}' if alias.asname else ''}",
+        )
+
+
+def _bind_import(walk: Walk, name: str, target: str, load: str) -> None:
+    walk.scope.imports.setdefault(name, []).append(target)
+    walk.scope.bound.add(name)
+    (walk.loads if walk.scope.deferred() else walk.top_loads).add(load)
+    if target == "ems" or target.startswith("ems."):
+        walk.ems[name] = target

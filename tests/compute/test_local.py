@@ -1,0 +1,152 @@
+"""What the local backend alone does: warm workers, room, and what remains when all is over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ems.compute.job import Job, JobState, Resources
+from ems.compute.local import LocalBackend
+from ems.worker import usage
+from tests.contract.place import Place
+
+PID = "import os\ndef f(): return os.getpid()"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """A local backend of two CPUs."""
+    backend = LocalBackend(cpus=2, memory_gib=4, gpus=(), folder=tmp_path / "live")
+    yield Place(backend, tmp_path)
+    backend.close()
+
+
+def test_workers_stay_warm_and_are_not_shared_between_code(place: Place) -> None:
+    code = place.code(PID)
+    first = place.run(place.parcel(code, [("f", {})]))[0]["out"]
+    again = place.run(place.parcel(code, [("f", {})]))[0]["out"]
+    other = place.run(place.parcel(PID, [("f", {})]))[0]["out"]
+    variables = place.run(place.parcel(code, [("f", {})]), variables={"A": "1"})[0]["out"]
+    assert first == again
+    assert len({first, other, variables}) == 3
+
+
+def test_as_many_run_at_once_as_there_is_room_for(place: Place) -> None:
+    source = "import time\ndef f():\n    t = time.time()\n    time.sleep(0.1)\n    return [t, time.time()]"
+    code = place.code(source)
+    jobs = [
+        Job("f", place.parcel(code, [("f", {})]), resources=Resources.of(cpus=cpus))
+        for cpus in (1, 1, 2, 0.5, 0.5, 0.5, 0.5)
+    ]
+    handles = place.backend.submit(jobs)
+    place.until(lambda: all(s.state.ended for s in place.backend.poll(handles)))
+    spans = [
+        (*place.ends(handle)[0]["out"], job) for handle, job in zip(handles, jobs, strict=True)
+    ]
+    for moment in [start for start, _, _ in spans]:
+        running = [job.resources.cpus for start, end, job in spans if start <= moment < end]
+        assert sum(running) <= 2
+    most = max(sum(s <= moment < e for s, e, _ in spans) for moment, _, _ in spans)
+    assert most >= 2
+
+
+def test_an_idle_worker_that_is_killed_is_replaced(place: Place) -> None:
+    code = place.code(PID)
+    pid = place.run(place.parcel(code, [("f", {})]))[0]["out"]
+    os.kill(pid, signal.SIGKILL)
+    (end,) = place.run(place.parcel(code, [("f", {})]))
+    assert end["ok"] or end["reason"] == "signal"
+    assert place.run(place.parcel(code, [("f", {})]))[0]["ok"]
+
+
+def test_nothing_remains_after_close(place: Place, tmp_path: Path) -> None:
+    source = "import os, subprocess, time\ndef f():\n    p = subprocess.Popen(['sleep', '60'])\n    print(os.getpid(), p.pid, flush=True)\n    time.sleep(60)"
+    handle = place.submit(place.parcel(source, [("f", {})]))
+    place.until(lambda: place.log(handle).endswith(b"\n"))
+    pids = [int(word) for word in place.log(handle).split()]
+    place.backend.close()
+    assert not _alive(pids)
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_waiting_for_nothing_returns_at_once(place: Place) -> None:
+    started = time.monotonic()
+    place.backend.wait(30)
+    assert time.monotonic() - started < 1
+
+
+RUNNER = """
+    import sys
+    from pathlib import Path
+    from ems.compute.job import Job
+    from ems.compute.local import LocalBackend
+    from tests.contract.place import Place
+
+    folder = Path(sys.argv[1])
+    place = Place(LocalBackend(cpus=2, folder=folder / "live"), folder)
+    stubborn = '''
+        import os, subprocess, time
+        def f():
+            child = subprocess.Popen(["sleep", "60"])
+            print(os.getpid(), child.pid, flush=True)
+            while True:
+                try:
+                    sum(range(10**7))
+                except BaseException:
+                    pass
+    '''
+    source = "import time\\ndef g(): return 1"
+    place.run(place.parcel(source, [("g", {})]))
+    handle = place.submit(place.parcel(stubborn, [("f", {})]))
+    shell = place.backend.submit([place.job(["sh", "-c", "sleep 60 & echo $$ $!; wait"])])[0]
+    place.until(lambda: place.log(handle).count(b" ") == 1 and place.log(shell).count(b" ") == 1)
+    print(place.log(handle).decode(), place.log(shell).decode(), flush=True)
+    place.backend.wait(60)
+    place.backend.wait(60)
+"""
+
+
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_kill_9_of_the_runner_ends_workers_and_their_children(
+    tmp_path: Path, whole_group: bool
+) -> None:
+    runner = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(RUNNER), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert runner.stdout is not None
+    words = runner.stdout.readline().split() + runner.stdout.readline().split()
+    pids = [int(word) for word in words]
+    idle = [pid for pid, parent, *_ in usage.processes() if parent == runner.pid]
+    assert len(pids) == 4
+    assert len(_alive(pids)) == 4
+    (os.killpg if whole_group else os.kill)(runner.pid, signal.SIGKILL)
+    runner.wait()
+    runner.stdout.close()
+    deadline = time.monotonic() + 1.0
+    while _alive([*pids, *idle]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert _alive([*pids, *idle]) == []
+
+
+def _alive(pids: list[int]) -> list[int]:
+    seen = {pid for pid, *_ in usage.processes()}
+    return [pid for pid in pids if pid in seen]
+
+
+def test_a_job_that_ends_while_its_output_is_read(place: Place) -> None:
+    handle = place.backend.submit([place.job(["sh", "-c", "printf abc; sleep 0.1; printf def"])])[0]
+    place.until(lambda: place.log(handle) == b"abc")
+    assert place.finish(handle).state is JobState.SUCCEEDED
+    assert place.backend.logs(handle, 3) == (b"def", 6)
+    assert place.backend.logs(handle, 1, 5) == (b"bcde", 5)
