@@ -69,7 +69,7 @@ def peer(name: str, install: bool) -> Environment:
 def _install(folder: Path, pins: Path) -> str | None:
     """Make the environment; the reason if that fails."""
     venv.EnvBuilder(with_pip=True, clear=True).create(folder)
-    command = [str(folder / "bin/python"), "-m", "pip", "install", "-q", "--no-deps", "-r"]
+    command = [str(folder / "bin/python"), "-m", "pip", "install", "-q", "-r"]
     done = subprocess.run([*command, str(pins)], check=False, capture_output=True, text=True)
     if done.returncode == 0:
         return None

@@ -154,7 +154,7 @@ def run_case(case: Case, folder: Path, results: Results, say: Callable[[str], No
     try:
         for step in steps:
             ended = run_process(step)
-            why = _wrong(step, ended)
+            why = (_wrong(step, ended) or "").replace(str(folder), "the folder")
             if why:
                 say(f"    failed: {why}")
                 for row in (step.row, *step.reads.values()):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
 from bench.contenders import Contender
 from bench.measure import Results, Sample
-from bench.rows import Row, row
+from bench.rows import Row, place, row
 
 SCHEMA = 1
 BUSY = 0.5
@@ -179,26 +180,12 @@ def _cell(text: str) -> str:
 
 
 def _row_names(results: Results) -> list[str]:
-    """In the order in which they were measured; derived ones after those that they follow."""
-    names = dict.fromkeys([*results.samples, *results.derived, *results.failures])
-    known = [name for name in names if _known(name)]
-    return sorted(known, key=_place)
-
-
-def _known(name: str) -> bool:
-    try:
-        row(name)
-    except (KeyError, ValueError):
-        return False
-    return True
-
-
-_ORDER = ("tasks", "plan", "growth", "start", "code", "content", "fold")
-
-
-def _place(name: str) -> tuple[int, int]:
-    kind, rest, *_ = name.split(".")
-    return _ORDER.index(kind), int(rest) if rest.isdigit() else 0
+    """Kind by kind, the sizes in order; what is only a case's name is no row."""
+    places: dict[str, tuple[int, int]] = {}
+    for name in (*results.samples, *results.derived, *results.failures):
+        with suppress(KeyError, ValueError):
+            places[name] = place(name)
+    return sorted(places, key=lambda name: places[name])
 
 
 def _whos(results: Results, name: str) -> list[str]:

@@ -37,6 +37,8 @@ _GOALS = {
     "plan.100000.memory": 150.0,
 }
 
+_CODE = "code of 100 modules, 30,000 lines"
+
 _FIXED = (
     Row("growth.cold", "growth of a cold run: exponent of n (1 is linear)", "", 1.1),
     Row("growth.cached", "growth of a cached run: exponent of n", "", 1.1),
@@ -44,16 +46,16 @@ _FIXED = (
     Row("start.python", "an interpreter that does nothing"),
     Row("start.help", "`--help`", goal=0.060),
     Row("start.one", "one task, cached", goal=0.15),
-    Row("code.first", "digest of the code of 100 modules, 30,000 lines: first", goal=1.0),
-    Row("code.unchanged", "the same, nothing changed", goal=0.010),
-    Row("code.edit", "the same, one module edited", goal=0.030),
-    Row("code.first.process", "the same as a process: first"),
-    Row("code.unchanged.process", "the same as a process: nothing changed"),
-    Row("code.edit.process", "the same as a process: one module edited"),
+    Row("code.first", f"{_CODE}: first digest", goal=1.0),
+    Row("code.unchanged", f"{_CODE}: nothing changed", goal=0.010),
+    Row("code.edit", f"{_CODE}: one module edited", goal=0.030),
+    Row("code.first.process", f"{_CODE}: first digest, the whole process"),
+    Row("code.unchanged.process", f"{_CODE}: nothing changed, the whole process"),
+    Row("code.edit.process", f"{_CODE}: one module edited, the whole process"),
     Row("fold.first", "fold of 63 arrivals, cold"),
-    Row("fold.none", "the same, nothing new"),
+    Row("fold.none", "fold of 63 arrivals, nothing new"),
     Row("fold.new", f"fold of 64 arrivals, one new (a step takes {STEP_S} s)", goal=0.15 + STEP_S),
-    Row("fold.added", "what the new arrival added to the run with nothing new"),
+    Row("fold.added", "fold: what the new arrival added to the run with nothing new"),
 )
 
 
@@ -73,6 +75,19 @@ def row(name: str) -> Row:
     if kind == "content":
         return _content(name, int(size), rest[0])
     raise KeyError(name)
+
+
+_KINDS = ("tasks", "plan", "growth", "start", "code", "content", "fold")
+_PLACES = {fixed.id: place for place, fixed in enumerate(_FIXED)}
+
+
+def place(name: str) -> tuple[int, int]:
+    """Where the row stands among the others; raises KeyError for one that is none."""
+    if name in _PLACES:
+        return _KINDS.index(name.split(".", maxsplit=1)[0]), _PLACES[name]
+    row(name)
+    kind, size, *_ = name.split(".")
+    return _KINDS.index(kind), int(size)
 
 
 def _content(name: str, size_mib: int, what: str) -> Row:

@@ -2,7 +2,7 @@
 
 import time
 
-from settings import COUNT, STEP_S
+from settings import COUNT, STEP_S  # pyright: ignore[reportMissingImports]: made for the run
 
 import ems
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ems.errors import EmsError, UsageError
 from ems.pipeline.board import Board
-from ems.pipeline.graph import Graph
+from ems.pipeline.graph import Graph, Node
 from ems.pipeline.observer import Observer
 from ems.pipeline.params import checked
 from ems.pipeline.run import Facts, Plan, Run, Written, execute, make_tree_of, plan
@@ -115,10 +115,13 @@ class Session:
         from ems.pipeline.inputs import StoreInputs
         from ems.pipeline.results import Results
         from ems.pipeline.specs import Specs
+        from ems.worker.values import call_main
 
         arguments = checked(pipeline, params, words=words)
         environment = Environment.of(self.project, self.settings.environment)
         file = Path(getattr(pipeline.fn, "__code__").co_filename)  # noqa: B009
+        script = pipeline.fn.__module__ == "__main__" and file.is_file()
+        call_main(self.project.name_of(file) or "" if script else "")
         specs = Specs(self.project, environment, file.parent, run_id)
         results = Results(self.store)
         graph = Graph(specs.prefix, StoreInputs(self.store, results, writes=writes))
@@ -157,7 +160,7 @@ class Session:
                 self.cache / "bundles",
                 observer or Observer(),
                 Policy(keep_going=options.keep_going, rerun=frozenset(options.rerun)),
-                _on_interrupt,
+                _stoppable,
             )
 
     def plan(
@@ -239,16 +242,22 @@ def _defaults(pipeline: Pipeline[..., Any], arguments: Mapping[str, Any]) -> dic
 
 
 def _named(graph: Graph, names: Sequence[str]) -> list[int]:
-    found = [n.index for n in graph.nodes if n.task.name in names or n.label in names]
-    known = {n.task.name for n in graph.nodes} | {n.label for n in graph.nodes}
-    _known_or_raise(names, known)
-    return found
+    _known_or_raise(names, _known(graph))
+    return [n.index for n in graph.nodes if not _names_of(n).isdisjoint(names)]
 
 
 def _check_names(written: Written, names: Sequence[str]) -> None:
     if names:
-        nodes = written.graph.nodes
-        _known_or_raise(names, {n.task.name for n in nodes} | {n.label for n in nodes})
+        _known_or_raise(names, _known(written.graph))
+
+
+def _known(graph: Graph) -> set[str]:
+    return {name for node in graph.nodes for name in _names_of(node) if name}
+
+
+def _names_of(node: Node) -> set[str]:
+    """What a node may be called: its task, its label, or the task that it will call (map, fold)."""
+    return {node.task.name, node.label, getattr(node.task, "of", "")}
 
 
 def _known_or_raise(names: Sequence[str], known: set[str]) -> None:
@@ -263,19 +272,32 @@ def _known_or_raise(names: Sequence[str], known: set[str]) -> None:
             )
 
 
-def _on_interrupt(runner: Runner) -> None:
-    """Ctrl-C asks the runner to stop; from another thread than the main one nothing is changed."""
+@contextmanager
+def _stoppable(runner: Runner) -> Generator[None]:
+    """Let Ctrl-C, SIGTERM and a lost terminal stop the runner, and give them back afterwards.
+
+    Who ignores a signal (`nohup`, a job in a script's background) goes on ignoring it. From another
+    thread than the main one nothing is changed.
+    """
     import signal
     import threading
 
     if threading.current_thread() is not threading.main_thread():
+        yield
         return
 
     def stop(_number: int, _frame: object) -> None:
         runner.interrupt()
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    former = {n: h for n in numbers if (h := signal.getsignal(n)) is not signal.SIG_IGN}
+    for number in former:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ems.errors import UsageError, did_you_mean
 
@@ -34,14 +34,14 @@ class _Found:
 class Settings(_Found):
     """What `.ems.yaml` says, in the project's folder or any folder above it.
 
-    Without the file every key has its default. For the store, the variable EMS_STORE goes before the
-    file, and `emsctl --store` before both.
+    Without the file every key has its default. For the store, the variable EMS_STORE goes before
+    the file, and `emsctl --store` before both.
     """
 
     store: str = STORE_FOLDER
     """Where results are kept: a folder, relative to this file, or `s3://bucket/prefix`."""
     environment: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What the code runs in, unless a task says otherwise: what `@ems.task(environment=…)` takes."""
+    """What the code runs in, unless a task says otherwise; as in `@ems.task(environment=…)`."""
     jobs: int | None = None
     """How many CPUs a run may use; all of them if not set, and `emsctl run -j` goes before it."""
 
@@ -136,7 +136,7 @@ def _parsed(file: Path, shown: str) -> tuple[dict[str, int], dict[str, Any]]:
 
     try:
         text = file.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = cast("Any", yaml.compose(text, Loader=yaml.SafeLoader))  # pyright: ignore[reportUnknownMemberType]
         values: object = yaml.safe_load(text)
     except OSError as error:
         raise UsageError(shown, f"can't be read: {error.strerror}") from None
@@ -146,9 +146,10 @@ def _parsed(file: Path, shown: str) -> tuple[dict[str, int], dict[str, Any]]:
         raise _syntax_error(shown, error) from None
     if values is None:
         return {}, {}
-    if not isinstance(values, dict) or not isinstance(node, yaml.MappingNode):
+    if not isinstance(values, dict):
         raise UsageError(shown, f"{_said(values)} is no mapping (allowed: lines of `key: value`)")
-    return _lines(node, shown), {str(key): value for key, value in values.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    found = cast("dict[object, Any]", values)
+    return _lines(node, shown), {str(key): value for key, value in found.items()}
 
 
 def _lines(node: Any, shown: str) -> dict[str, int]:

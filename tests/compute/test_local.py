@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ems.compute.job import Job, JobState, Resources
+from ems.compute.job import Job, JobState, Reason, Resources
 from ems.compute.local import LocalBackend
 from ems.worker import usage
 from tests.contract.place import Place
@@ -40,7 +40,13 @@ def test_workers_stay_warm_and_are_not_shared_between_code(place: Place) -> None
 
 
 def test_as_many_run_at_once_as_there_is_room_for(place: Place) -> None:
-    source = "import time\ndef f():\n    t = time.time()\n    time.sleep(0.1)\n    return [t, time.time()]"
+    source = """
+        import time
+        def f():
+            t = time.time()
+            time.sleep(0.1)
+            return [t, time.time()]
+    """
     code = place.code(source)
     jobs = [
         Job("f", place.parcel(code, [("f", {})]), resources=Resources.of(cpus=cpus))
@@ -68,7 +74,13 @@ def test_an_idle_worker_that_is_killed_is_replaced(place: Place) -> None:
 
 
 def test_nothing_remains_after_close(place: Place, tmp_path: Path) -> None:
-    source = "import os, subprocess, time\ndef f():\n    p = subprocess.Popen(['sleep', '60'])\n    print(os.getpid(), p.pid, flush=True)\n    time.sleep(60)"
+    source = """
+        import os, subprocess, time
+        def f():
+            child = subprocess.Popen(["sleep", "60"])
+            print(os.getpid(), child.pid, flush=True)
+            time.sleep(60)
+    """
     handle = place.submit(place.parcel(source, [("f", {})]))
     place.until(lambda: place.log(handle).endswith(b"\n"))
     pids = [int(word) for word in place.log(handle).split()]
@@ -150,3 +162,48 @@ def test_a_job_that_ends_while_its_output_is_read(place: Place) -> None:
     assert place.finish(handle).state is JobState.SUCCEEDED
     assert place.backend.logs(handle, 3) == (b"def", 6)
     assert place.backend.logs(handle, 1, 5) == (b"bcde", 5)
+
+
+def test_a_parcel_of_nothing_is_done_at_once(place: Place) -> None:
+    handle = place.submit(place.parcel(PID, []))
+    assert place.status(handle).state is JobState.SUCCEEDED
+
+
+def test_a_place_that_can_not_be_written_to(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    parcel = place.parcel(PID, [("f", {}), ("f", {})], scratch=str(tmp_path / "file" / "scratch"))
+    handle = place.submit(parcel)
+    status = place.finish(handle)
+    assert (status.state, status.reason) == (JobState.FAILED, Reason.WORKER)
+    assert "Not a directory" in status.detail
+    assert len(place.ends(handle)) == 2
+
+
+def test_an_idle_worker_leaves_its_gpu_to_another_kind(tmp_path: Path) -> None:
+    backend = LocalBackend(cpus=2, memory_gib=4, gpus=("0",), folder=tmp_path / "live")
+    place, one = Place(backend, tmp_path), Resources.of(gpus=1)
+    code = place.code(PID)
+    first = place.run(place.parcel(code, [("f", {})]), resources=one)[0]["out"]
+    again = place.run(place.parcel(code, [("f", {})]), resources=one)[0]["out"]
+    cpu = place.run(place.parcel(code, [("f", {})]))[0]["out"]
+    assert first == again != cpu
+    assert _alive([first, cpu]) == [first, cpu]
+    place.run(place.parcel(PID, [("f", {})]), resources=one)
+    assert _alive([first, cpu]) == [cpu]
+    backend.close()
+
+
+def test_a_failed_version_before_a_canceled_one(place: Place) -> None:
+    source = """
+        import time
+        def f(how):
+            if how == "raise":
+                raise ValueError(how)
+            print("on", flush=True)
+            time.sleep(60)
+    """
+    handle = place.submit(place.parcel(source, [("f", {"how": "raise"}), ("f", {"how": "wait"})]))
+    place.until(lambda: b"on" in place.log(handle))
+    place.backend.cancel([handle], grace_s=5)
+    assert place.finish(handle).state is JobState.CANCELED
+    assert [end["reason"] for end in place.ends(handle)] == ["exception", "canceled"]

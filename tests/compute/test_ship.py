@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -38,15 +38,13 @@ def test_laid_out_once_by_many_at_the_same_time(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "worker").iterdir()) == [found.pop().name]
 
 
-def test_it_starts_from_the_folder(tmp_path: Path) -> None:
+def test_it_starts_from_the_folder_and_is_compiled(tmp_path: Path) -> None:
     app = ship.extracted(tmp_path)
-    variables = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
-        [sys.executable, str(app), "serve"],
-        input=b"",
-        stdout=subprocess.PIPE,
-        check=True,
-        env=variables,
+        [sys.executable, "-v", str(app), "serve"], input=b"", capture_output=True, check=True
     )
     assert done.stdout.startswith(b'{"ev":"hello","schema":1,')
-    assert list((app / "ems" / "worker").glob("__pycache__/serve.*.pyc"))
+    loaded = re.findall(rb"code object from '(.*)'", done.stderr)
+    own = [path for path in loaded if path.startswith(str(app / "ems").encode())]
+    assert own
+    assert [path for path in own if not path.endswith(b".pyc")] == []

@@ -28,8 +28,9 @@ def test_no_durations(given: float | str) -> None:
 @pytest.mark.parametrize(
     ("given", "gib"),
     [(4, (4, False)), ("4", (4, False)), ("4+", (4, True)), ("0.5", (0.5, False)),
-     ("512MiB", (0.5, False)), ("8 GiB+", (8, True)), ("1TiB", (1024, False)), (2048, (2048, False)),
-     ("2048", (2048, False)), ("4096GiB", (4096, False)), ("512mib", (0.5, False))],
+     ("512MiB", (0.5, False)), ("8 GiB+", (8, True)), ("1TiB", (1024, False)),
+     (2048, (2048, False)), ("2048", (2048, False)), ("4096GiB", (4096, False)),
+     ("512mib", (0.5, False))],
 )  # fmt: skip
 def test_memory(given: float | str, gib: tuple[float, bool]) -> None:
     assert units.gib(given) == gib
@@ -47,7 +48,7 @@ def test_memory_that_was_meant_in_mib(given: float | str) -> None:
 
 @pytest.mark.parametrize("given", ["", "four", "4G", "4 parsecs", "-1", -1, True, "4++", "1e3"])
 def test_no_memory(given: float | str) -> None:
-    with pytest.raises(UsageError, match="^memory: "):
+    with pytest.raises(UsageError, match=r"^memory: "):
         units.gib(given)
 
 
@@ -57,7 +58,7 @@ def test_counts() -> None:
     assert units.whole("2") == (2, False)
     with pytest.raises(UsageError, match="no whole number"):
         units.whole(1.5)
-    with pytest.raises(UsageError, match="^cpus: '4GiB' is no number"):
+    with pytest.raises(UsageError, match=r"^cpus: '4GiB' is no number"):
         units.count("4GiB")
 
 

@@ -166,8 +166,8 @@ def test_cancel_while_running(place: Place) -> None:
     source = """
         import ems, time
         def f(s):
-            print("on", flush=True)
             try:
+                print("on", flush=True)
                 time.sleep(s)
             except ems.Canceled:
                 (ems.context().checkpoint / "half").write_text("done")
@@ -190,8 +190,8 @@ def test_cancel_does_not_take_half_a_result(place: Place) -> None:
     source = """
         import ems, time
         def f():
-            print("on", flush=True)
             try:
+                print("on", flush=True)
                 time.sleep(30)
             except ems.Canceled:
                 return "half"
@@ -220,6 +220,24 @@ def test_cancel_what_does_not_listen(place: Place) -> None:
     status = place.finish(handle)
     assert status.state is JobState.CANCELED
     assert [e["reason"] for e in place.ends(handle)] == ["canceled", "canceled"]
+
+
+def test_a_second_cancel_may_shorten_the_grace_period(place: Place) -> None:
+    source = """
+        def f():
+            print("on", flush=True)
+            while True:
+                try:
+                    sum(range(10**6))
+                except BaseException:
+                    pass
+    """
+    handle = place.submit(place.parcel(source, [("f", {})]))
+    place.until(lambda: b"on" in place.log(handle))
+    place.backend.cancel([handle], grace_s=60)
+    place.backend.cancel([handle], grace_s=0)
+    place.backend.cancel([handle], grace_s=60)
+    assert place.finish(handle, 5).state is JobState.CANCELED
 
 
 def test_cancel_a_command(place: Place, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ VALUES = """
     import datetime
     import enum
     from dataclasses import dataclass, field
-    from pathlib import PurePosixPath
+    from pathlib import Path
     from typing import NamedTuple
 
     import numpy as np
@@ -45,7 +45,7 @@ VALUES = """
             "set": {3, 1, 2}, "keys": {1: "int", (2, 3): "tuple"}, "dollar": {"$file": ["x"]},
             "when": datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc),
             "span": datetime.timedelta(seconds=1.5), "mode": Mode.SLOW, "point": Point(1, 2.5),
-            "complex": 1 + 2j, "path": PurePosixPath("no/such"), "empty": [[], {}, (), set()],
+            "complex": 1 + 2j, "path": Path("no/such"), "empty": [[], {}, (), set()],
         }
 
 
@@ -237,7 +237,7 @@ def test_a_result_that_cant_be_kept_names_object_and_attribute(lab: Lab) -> None
     run = lab.run(code=100)
     (failure,) = run.failures
     assert failure["task"] == "make" and failure["reason"] == "unkept"
-    assert "value.parts['inner'][1]" in failure["message"]
+    assert "result.parts['inner'][1]" in failure["message"]
     assert "_thread.lock" in failure["message"]
     assert lab.run("-p", "pickled=true").result == 8
 

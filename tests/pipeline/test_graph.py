@@ -123,7 +123,7 @@ def test_files_count_by_content(graph: Graph, tmp_path: Path) -> None:
         train({"x": [ems.File(two)]})
         train(ems.File(two))
     assert graph.nodes[0].recipe == graph.nodes[2].recipe != graph.nodes[1].recipe
-    assert list(graph.places.values())[0] in (str(one), str(two))
+    assert next(iter(graph.places.values())) in (str(one), str(two))
     with graph.writing("main2"), pytest.raises(UsageError, match="no such file"):
         train(ems.File(tmp_path / "none"))
 
@@ -178,7 +178,7 @@ def test_map_over_a_result_grows_later(graph: Graph) -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: collect(), "without env"),
+        (collect, "without env"),
         (lambda: collect("e", 1, 2), "takes 2 positional arguments, 3 were given"),
         (lambda: collect("e", episods=1), "did you mean 'episodes'"),
         (lambda: collect("e", env="f"), "two values for 'env'"),
@@ -209,7 +209,7 @@ def test_calls_that_do_not_fit(call: Any, words: str, graph: Graph) -> None:
         (lambda p: p[1:2], "items by a word or a whole number"),
     ],
 )
-def test_what_python_would_decide_is_an_error_that_helps(use: Any, words: str, graph: Graph) -> None:
+def test_what_python_would_decide_is_an_error(use: Any, words: str, graph: Graph) -> None:
     with graph.writing("main"):
         pending = collect("e")
     with pytest.raises(UsageError, match=words) as caught:

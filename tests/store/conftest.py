@@ -8,8 +8,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from ems.store.store import Store
 
+from ems.store.store import Store
 from tests.store.making import opened
 
 _CREDENTIALS = {
@@ -31,8 +31,8 @@ def s3_server() -> Iterator[str]:
     host, port = server.get_host_and_port()
     before = {name: os.environ.get(name) for name in (*_CREDENTIALS, "AWS_ENDPOINT_URL")}
     os.environ.update(_CREDENTIALS, AWS_ENDPOINT_URL=f"http://{host}:{port}")
-    from obstore.store import S3Store  # noqa: F401
     import boto3
+    from obstore.store import S3Store  # noqa: F401
 
     boto3.client("s3").create_bucket(Bucket="lab")
     yield f"http://{host}:{port}"

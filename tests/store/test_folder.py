@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from ems.errors import StoreError, UsageError
 from ems.store.folder import FolderRoot
-
 from tests.rigs import rig
 from tests.rigs.mounts import namespace
 

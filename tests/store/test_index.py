@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from ems.store.entries import Claim, Release, Revoke
 from ems.store.index import Index
 from ems.store.store import Store
-
 from tests.store.making import failed, opened, record, run, version
 
 VERSIONS = [version(n) for n in range(20)]
@@ -38,9 +38,7 @@ def index_file(cache: Path) -> Path:
 def test_many_are_looked_up(url: Path, cache: Path) -> None:
     store, warnings = opened(url, cache)
     hits = store.lookup([*VERSIONS, version("other")])
-    assert {v: hit.content for v, hit in hits.items()} == {
-        version(n): f'"{n}"' for n in range(20)
-    }
+    assert {v: hit.content for v, hit in hits.items()} == {version(n): f'"{n}"' for n in range(20)}
     assert store.lookup([]) == {}
     assert warnings == []
 
@@ -107,9 +105,7 @@ def test_an_older_index_catches_up(url: Path, tmp_path: Path, cache: Path) -> No
     assert warnings == []
 
 
-def test_an_index_of_another_history_is_built_again(
-    url: Path, tmp_path: Path, cache: Path
-) -> None:
+def test_an_index_of_another_history_is_built_again(url: Path, tmp_path: Path, cache: Path) -> None:
     shutil.copytree(url, tmp_path / "backup")
     store, _ = opened(url, cache)
     with store.session("run-2") as writer:

@@ -12,7 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ems.store.leases import Clock, Heartbeat, Watch, beat_key, host_id, read_beat, running, start_of
+
+from ems.store.leases import (
+    Clock,
+    Heartbeat,
+    Watch,
+    beat_key,
+    host_id,
+    read_beat,
+    running,
+    start_of,
+)
 from ems.store.root import Root, open_root
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from ems.errors import StoreError
 from ems.store.entries import Entry, Keep, encode
 from ems.store.log import Log, name, number

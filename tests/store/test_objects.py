@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from ems.errors import EmsError, StoreError
 from ems.hashing import digest_bytes, tree_bytes
 from ems.store.store import Store
-
 from tests.store.making import opened
 
 DATA = b"some content"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+
 from ems.errors import StoreError, UsageError
 from ems.store.root import Root, open_root
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from ems.errors import StoreError, UsageError
 from ems.store.root import open_root
 from ems.store.s3 import profile
@@ -50,9 +51,7 @@ def test_a_url_without_a_bucket() -> None:
         open_root("s3://", create=True)
 
 
-def test_a_server_that_does_not_answer(
-    s3_server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_does_not_answer(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setattr("ems.store.s3._RETRIES", 1)
     with pytest.raises(StoreError, match="s3://lab/x"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ems.errors import StoreError
 from ems.store.entries import Drop, Keep, encode
 from ems.store.segment import Body, Place, parse
@@ -56,7 +57,7 @@ def test_a_segment_at_another_place_is_damaged() -> None:
 
 
 def test_a_newer_schema_is_refused_with_a_remedy() -> None:
-    with pytest.raises(StoreError, match="schema 2.*upgrade"):
+    with pytest.raises(StoreError, match=r"schema 2.*upgrade"):
         parse(3, _data().replace(b'"schema":1', b'"schema":2'), "store")
 
 

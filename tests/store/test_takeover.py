@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ems.store.answers import Hit
-from ems.store.takeover import Beat, State, plan_claims, why_dead
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ems.store.answers import Hit
+from ems.store.takeover import Beat, State, plan_claims, why_dead
 
 ME = "r-me"
 RUNNERS = st.sampled_from([ME, "r-1", "r-2", "r-3"])
@@ -53,7 +54,7 @@ def test_of_two_who_saw_the_same_only_the_first_in_the_log_goes_on(
     first = plan_claims(versions, states, ME, alive.__contains__)
     after = dict(states)
     for gen, group in first.free.items():
-        after.update({v: (gen, ME, None) for v in group})
+        after.update(dict.fromkeys(group, (gen, ME, None)))
     second = plan_claims(versions, after, "r-new", alive.__contains__)
     won = {v for group in first.free.values() for v in group}
     assert won.isdisjoint(v for group in second.free.values() for v in group)

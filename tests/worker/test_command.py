@@ -103,5 +103,5 @@ def test_bad_templates(text: str) -> None:
     ],
 )
 def test_values_without_a_form(text: str, value: object) -> None:
-    with pytest.raises(TemplateError, match="{a}"):
+    with pytest.raises(TemplateError, match=r"\{a\}"):
         Template(text).fill({"a": value})

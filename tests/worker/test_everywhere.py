@@ -161,8 +161,7 @@ def test_warm_work_and_the_end_of_input(everywhere: Shipped) -> None:
     assert [m["ev"] for m in messages] == ["hello", "end", "end", "parcel", "end", "parcel"]
     assert [m["log"] for m in messages if m["ev"] == "end"] == [[0, 2], [2, 4], [100, 102]]
     assert output == b"a\nb\nc\n"
-    left = [path for path in (everywhere.folder / "scratch").rglob("*")]
-    assert left == []
+    assert list((everywhere.folder / "scratch").rglob("*")) == []
 
 
 def test_limits_hold_with_nobody_watching(everywhere: Shipped) -> None:
@@ -192,8 +191,8 @@ def test_sigterm_lets_the_task_write_a_checkpoint(everywhere: Shipped) -> None:
         work="""
             import ems, time
             def f():
-                print("on", flush=True)
                 try:
+                    print("on", flush=True)
                     time.sleep(60)
                 except ems.Canceled:
                     (ems.context().checkpoint / "half").write_text("x")

@@ -43,7 +43,7 @@ class Level(enum.IntEnum):
     LOW = 1
 
 
-Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024
+Pair = collections.namedtuple("Pair", "a b")
 
 
 class Shelf:

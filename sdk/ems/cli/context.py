@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -52,7 +52,7 @@ def session_for(ctx: click.Context, start: Path) -> Session:
 
 
 @contextlib.contextmanager
-def reading(ctx: click.Context) -> Iterator[Store]:
+def reading(ctx: click.Context) -> Generator[Store]:
     """Open the store that is there; StoreError, which says where one is, if there is none."""
     from ems.store.store import Store
 

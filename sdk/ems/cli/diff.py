@@ -142,7 +142,8 @@ def _document(ids: tuple[str, str], found: Difference) -> dict[str, Any]:
 
 
 def _print(ids: tuple[str, str], found: Difference) -> None:
-    print(f"{ids[0]} → {ids[1]}")
+    alike = f"{plural(found.same, 'call')} with the same version"
+    print(f"{ids[0]} → {ids[1]}: {alike}, {len(found.pairs)} with another")
     if found.params:
         print_section("params")
         rows = [[name, value(a, 40), value(b, 40)] for name, (a, b) in found.params.items()]
@@ -156,7 +157,6 @@ def _print(ids: tuple[str, str], found: Difference) -> None:
             print(", ".join(labels[:_SHOWN]) + (" …" if len(labels) > _SHOWN else ""))
     _print_pairs(found.pairs)
     _print_results(ids, found.results)
-    print_section(f"{plural(found.same, 'call')} with the same version")
 
 
 def _print_pairs(pairs: Sequence[Pair]) -> None:

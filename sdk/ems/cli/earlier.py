@@ -15,6 +15,7 @@ from ems.cli.history import calls
 from ems.cli.library import Library
 from ems.errors import StoreError
 from ems.pipeline.why import Change, Comparison, Made
+from ems.store.entries import Record
 
 if TYPE_CHECKING:
     from ems.pipeline.nodes import NodeRow
@@ -56,7 +57,7 @@ class Earlier:
     """The calls of the runs before one, read as far back as is asked for."""
 
     def __init__(self, store: Store, pipeline: str, file: str, before: str = "") -> None:
-        self._store = store
+        self._store, self._run = store, before
         self._runs = iter(_runs_before(store.runs(), pipeline, file, before))
         self._read: list[tuple[str, dict[str, NodeRow]]] = []
         self.library = Library(store)
@@ -71,24 +72,33 @@ class Earlier:
         return self._ran(row, made)
 
     def _ran(self, row: NodeRow, made: Made) -> Reason:
-        same: Like | None = None
+        known = self._known(row.version)
+        if known is not None:
+            like = Like(known, row.label, row.version, "ran")
+            return Reason(row.label, row.task, row.version, row.how, "again", like)
         for run, rows in self._each():
             found = rows.get(row.label)
             if found is None or not found.version:
                 continue
             like = Like(run, found.label, found.version, found.how)
             if found.version == row.version:
-                same = same or like
-                if found.how in ("ran", "cached"):
-                    break
-                continue
+                if found.how not in ("failed", "ran", "cached"):
+                    continue
+                return Reason(row.label, row.task, row.version, row.how, "again", like)
             old = self.library.made(found.version)
             if old is not None:
                 changes = self._comparison.changes(old, made)
                 return Reason(row.label, row.task, row.version, row.how, "changed", like, changes)
-        if same is not None:
-            return Reason(row.label, row.task, row.version, row.how, "again", same)
         return self._nearest(row, made)
+
+    def _known(self, version: str) -> str | None:
+        """Return the earlier run that had recorded a version, which then did not count."""
+        for attempt in self._store.attempts(version):
+            if attempt.run == self._run:
+                break
+            if isinstance(attempt, Record):
+                return attempt.run
+        return None
 
     def _nearest(self, row: NodeRow, made: Made) -> Reason:
         """Compare with the call of the same task that differs in the fewest parts."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import click
 
@@ -23,7 +23,7 @@ GLOBAL = ("--store", "-C")
 
 
 @contextlib.contextmanager
-def ending() -> Iterator[None]:
+def ending() -> Generator[None]:
     """Turn every exception into its line and a `click.exceptions.Exit` with its code."""
     try:
         yield

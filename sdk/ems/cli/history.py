@@ -1,14 +1,13 @@
-"""What happened in a run: its calls, from the object it ended with, or from the log while it goes on.
+"""What happened in a run: its calls, from the object that it ended with, or else from the log.
 
 Knows the forms of a run's nodes and of log entries. Does not know how anything is shown.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ems.errors import StoreError
 from ems.pipeline.nodes import NodeRow, unpack

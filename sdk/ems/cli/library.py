@@ -81,17 +81,8 @@ class Library:
             return ""
         return brief(canon_tree(tree))
 
-
-def object_of(tree: Any) -> Sequence[Any] | None:
-    """Return digest and size where a recorded tree is the reference to an object."""
-    if type(tree) is dict:
-        rows = cast("dict[str, Any]", tree)
-        if len(rows) == 1 and "$object" in rows:
-            return rows["$object"]
-    return None
-
     def shown(self, tree: Any) -> Any:
-        """Return a recorded tree as `whole` does, or the mere reference where its object is gone."""
+        """Return a recorded tree as `whole` does, or the reference where its object is gone."""
         try:
             return self.whole(tree)
         except (StoreError, OSError, ValueError):
@@ -99,8 +90,8 @@ def object_of(tree: Any) -> Sequence[Any] | None:
 
     def rows(self, metrics: Any) -> list[dict[str, Any]]:
         """Return recorded metrics; none where they are gone."""
-        found = self.shown(metrics)
-        return list(found) if isinstance(found, (list, tuple)) else []  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        found: object = self.shown(metrics)
+        return cast("list[dict[str, Any]]", found) if isinstance(found, list) else []
 
     def text(self, log: Any) -> str:
         """Return a recorded log, from its object where it is long."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ems.cli import history, lookup
+from ems.cli.context import output_option, reading, warn
 from ems.cli.library import Library
-from ems.cli.context import output_option, reading
 from ems.cli.tables import print_json
-from ems.cli.texts import metric
+from ems.cli.texts import metric, plural
 from ems.errors import UsageError
 from ems.store.entries import Failed
 
@@ -144,7 +144,7 @@ def _print(pieces: Iterator[Piece], *, one: bool) -> None:
         if piece.state != "done":
             print(f"{lead}[{piece.state}, in run {piece.run}]")
     if silent:
-        print(f"emsctl: {silent} wrote nothing", file=sys.stderr)
+        warn(f"nothing was written in {plural(silent, 'attempt')}")
 
 
 # -- following ----------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def _follow(store: Store, info: RunInfo, task: str) -> None:
         sys.stdout.flush()
         if not follower.state:
             time.sleep(_EVERY_S)
-    print(f"emsctl: run {info.summary.id} {_ENDS[follower.state]}", file=sys.stderr)
+    warn(f"run {info.summary.id} {_ENDS[follower.state]}")
 
 
 _ENDS = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import click
@@ -72,7 +72,7 @@ class Emsctl(click.Group):
     ) -> click.Context:
         """Parse what stands before the command."""
         with ending():
-            return super().make_context(info_name, args, parent, **extra)
+            return super().make_context("emsctl", args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command to its end, whichever it is."""
@@ -82,14 +82,14 @@ class Emsctl(click.Group):
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from importlib.metadata import version
+        from ems import __version__
 
-        click.echo(f"emsctl {version('emsctl')}")
+        click.echo(f"emsctl {__version__}")
         ctx.exit()
 
 
 @contextlib.contextmanager
-def _in_folder(folder: str) -> Iterator[None]:
+def _in_folder(folder: str) -> Generator[None]:
     before = os.getcwd()
     try:
         os.chdir(folder)
@@ -116,8 +116,8 @@ def _in_folder(folder: str) -> Iterator[None]:
 def main(ctx: click.Context, store: str | None, folder: str | None) -> None:
     """Run experiments as pipelines: nothing is computed twice, everything is explained.
 
-    Begin with `emsctl init`. A run or a version may be named by the start of its id; the last run is
-    `last`, the one before `last~1`.
+    Begin with `emsctl init`. A run or a version may be named by the start of its id; the last run
+    is `last`, the one before `last~1`.
 
     \b
     Exit codes: 0 done, 1 EMS could not, 2 wrong usage, 100 a task failed,

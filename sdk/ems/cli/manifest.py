@@ -87,7 +87,7 @@ def _timing(entry: Record | Failed) -> Mapping[str, float]:
     return {
         "started": entry.t0,
         "ended": entry.t1,
-        "seconds": round(max(0.0, entry.t1 - entry.t0), 3),
+        "seconds": round(max(0.0, entry.t1 - entry.t0), 6),
     }
 
 

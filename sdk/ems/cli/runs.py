@@ -62,6 +62,5 @@ def document(run: RunSummary) -> dict[str, Any]:
 def _row(run: RunSummary) -> list[str]:
     counts: Mapping[str, int] = run.counts
     numbers = [str(counts.get(how, 0)) if run.ended else "" for how in ("ran", "cached", "failed")]
-    return [
-        run.id, run.pipeline, run.state, when(run.started), took(run.started, run.ended), *numbers, run.who,
-    ]  # fmt: skip
+    lasted = took(run.started, run.ended)
+    return [run.id, run.pipeline, run.state, when(run.started), lasted, *numbers, run.who]

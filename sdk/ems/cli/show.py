@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ems.cli import history
+from ems.cli.changes import OWN
 from ems.cli.context import output_option, reading
 from ems.cli.library import Library, mapping
 from ems.cli.lookup import run_or_version
@@ -195,11 +196,11 @@ def _used(used: Mapping[str, Any]) -> str:
 def _asked(asked: Mapping[str, Any]) -> str:
     if not asked:
         return ""
-    parts = [f"{asked.get('cpus', 1):g} CPUs"]
+    parts = [f"{asked.get('cpus', 1):g} CPU"]
     if asked.get("memory_gib"):
         parts.append(f"{asked['memory_gib']:g} GiB")
     if asked.get("gpus"):
-        parts.append(f"{asked['gpus']} GPUs")
+        parts.append(f"{asked['gpus']} GPU")
     return ", ".join(parts)
 
 
@@ -216,7 +217,8 @@ def _code(spec: Mapping[str, Any]) -> str:
         return "its description is gone from the store"
     if spec["kind"] == "command":
         return f"{spec['template']}\n{', '.join(spec['bundle'])}".strip()
-    return "\n".join(spec["code"])
+    others = [part for part in spec["code"] if part != OWN]
+    return "\n".join([":".join(spec["entry"]), *others])
 
 
 def _metrics(metrics: Sequence[Mapping[str, Any]]) -> str:
@@ -228,10 +230,14 @@ def _print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:
         return
     print_section("attempts")
     rows = [
-        [str(at), each["state"], each["reason"], when(each["started"]), seconds_text(each["seconds"]), each["run"]]
+        [str(at), each["state"], each["reason"], when(each["started"]), _seconds(each), each["run"]]
         for at, each in enumerate(attempts, 1)
-    ]  # fmt: skip
+    ]
     print_table(("attempt", "state", "reason", "started", "took", "run"), rows, right=("took",))
+
+
+def _seconds(attempt: Mapping[str, Any]) -> str:
+    return seconds_text(attempt["seconds"])
 
 
 def _lines(tree: Any) -> str:

@@ -1,7 +1,7 @@
 """Printing: tables and facts for people, JSON for programs.
 
-On a terminal tables are drawn by rich; elsewhere they are aligned plain text in which nothing is cut
-or wrapped. Does not know what is in them.
+On a terminal tables are drawn by rich; elsewhere they are aligned plain text in which nothing is
+cut or wrapped. Does not know what is in them.
 """
 
 from __future__ import annotations

@@ -46,13 +46,10 @@ def plural(count: int, word: str) -> str:
 
 def metric(row: Mapping[str, Any]) -> str:
     """Return a row of metrics: `[step 3] reward 0.5, loss 1.2`."""
-    known = row.get("metrics")
-    values = (
-        known
-        if isinstance(known, Mapping)
-        else {k: v for k, v in row.items() if k not in ("step", "t")}
-    )  # pyright: ignore[reportUnknownVariableType]
-    shown = ", ".join(f"{name} {number(each)}" for name, each in values.items())  # pyright: ignore[reportUnknownVariableType]
+    values: Mapping[str, Any] = row.get("metrics") or {}
+    if not values:
+        values = {name: each for name, each in row.items() if name not in ("step", "t", "metrics")}
+    shown = ", ".join(f"{name} {number(each)}" for name, each in values.items())
     step = row.get("step")
     return shown if step is None else f"[step {step}] {shown}"
 
@@ -115,8 +112,12 @@ def _tagged(tag: str, item: Any) -> str:
 
 
 _NAMES = {
-    "$npy": "array", "$torch": "tensor", "$arrow": "table", "$pickle": "pickle", "$object": "long value",
-}  # fmt: skip
+    "$npy": "array",
+    "$torch": "tensor",
+    "$arrow": "table",
+    "$pickle": "pickle",
+    "$object": "long value",
+}
 
 
 def _stored(item: Sequence[Any]) -> str:

@@ -47,7 +47,7 @@ def why(ctx: click.Context, words: tuple[str, ...], output: str) -> None:
         )
     with reading(ctx) as store:
         info = lookup.run_of(store, words[0] if len(words) == 2 else "last")
-        rows = lookup.rows_of(history.calls(store, info), words[-1], info.summary.id)
+        rows = lookup.rows_of(history.calls(store, info), words[len(words) - 1], info.summary.id)
         found = reasons(store, info, rows[:_MOST])
         if output == "json":
             print_json([_document(store, each) for each in found])
@@ -60,41 +60,37 @@ def why(ctx: click.Context, words: tuple[str, ...], output: str) -> None:
 
 def _lines(store: Store, info: RunInfo, found: Sequence[Reason]) -> Iterator[str]:
     groups = _grouped(found)
-    for at, (said, group) in enumerate(groups):
-        if at == _SHOWN:
-            rest = sum(len(each) for _, each in groups[_SHOWN:])
-            yield f"and {plural(rest, 'more call')}, each for reasons of its own"
-            return
-        yield from _told(store, info, group, said)
+    for group in groups[:_SHOWN]:
+        yield from _told(store, info, group)
+    rest = sum(len(group) for group in groups[_SHOWN:])
+    if rest:
+        yield f"and {plural(rest, 'more call')}, each for reasons of its own"
 
 
-def _grouped(found: Sequence[Reason]) -> list[tuple[tuple[str, ...], list[Reason]]]:
-    """Return the reasons by what is said of them, in order."""
+def _grouped(found: Sequence[Reason]) -> list[list[Reason]]:
+    """Return the calls whose reasons are of one sort: the same parts, whatever their values."""
     groups: dict[tuple[str, str, tuple[str, ...]], list[Reason]] = {}
     for reason in found:
-        said = tuple(changes.lines(reason.changes))
-        groups.setdefault((reason.kind, reason.how, said), []).append(reason)
-    return [(said, group) for (_, _, said), group in groups.items()]
+        parts = dict.fromkeys(changes.sort_of(change) for change in reason.changes)
+        groups.setdefault((reason.kind, reason.how, tuple(parts)), []).append(reason)
+    return list(groups.values())
 
 
-def _told(
-    store: Store, info: RunInfo, group: Sequence[Reason], said: Sequence[str]
-) -> Iterator[str]:
-    first = group[0]
-    name = (
-        first.label
-        if len(group) == 1
-        else f"{first.label} … {group[-1].label} ({len(group)} calls)"
-    )
-    yield f"{name}: {_sentence(store, info, first)}"
+def _told(store: Store, info: RunInfo, group: Sequence[Reason]) -> Iterator[str]:
+    first, many = group[0], len(group) > 1
+    name = f"{first.label} … {group[-1].label} ({len(group)} calls)" if many else first.label
+    yield f"{name}: {_sentence(store, info, first, many=many)}"
+    said = list(changes.lines(first.changes))
     yield from (f"  {line}" for line in said)
+    if many and any(list(changes.lines(each.changes)) != said for each in group[1:]):
+        yield f"  (so it is for {first.label}; the others differ in the same parts)"
 
 
-def _sentence(store: Store, info: RunInfo, reason: Reason) -> str:
+def _sentence(store: Store, info: RunInfo, reason: Reason, *, many: bool) -> str:
     did = "failed" if reason.how == "failed" else "ran"
     like = reason.like
     if reason.kind == "cached":
-        return _cached(store.record(reason.version), info.summary.id)
+        return _cached(store.record(reason.version), info.summary.id, many)
     if reason.kind == "not reached":
         return _NOT_REACHED.get(reason.how, f"{did}; what it was made of is not kept")
     if like is None:
@@ -115,30 +111,25 @@ _NOT_REACHED = {
 }
 
 
-def _cached(record: Record | None, run: str) -> str:
+def _cached(record: Record | None, run: str, many: bool) -> str:
     if record is None:
         return "cached; its record is gone since"
     done = "the same version was run" if record.run != run else "run once for several calls"
-    return (
-        f"cached: {done} by {record.who} in run {record.run}, "
-        f"{when(record.t1)}, in {took(record.t0, record.t1)} (version {record.v[:SHORT]})"
-    )
+    text = f"cached: {done} by {record.who} in run {record.run}, {when(record.t1)}"
+    return text if many else f"{text}, in {took(record.t0, record.t1)} ({record.v[:SHORT]})"
 
 
 def _again(store: Store, info: RunInfo, reason: Reason) -> str:
     like = reason.like
     assert like is not None
-    if like.how not in ("ran", "cached"):
-        return f"the same version had {_ENDS.get(like.how, like.how)} in run {like.run}"
+    if like.how == "failed":
+        return f"the same version had failed in run {like.run}"
     if any(word.startswith("--rerun") for word in info.run.argv):
         return "the same version was known, and --rerun asked for it"
-    known = store.record(reason.version)
-    if known is not None and known.run not in (info.summary.id, like.run):
-        return f"run {known.run} recorded the same version first"
+    winner = store.record(reason.version)
+    if winner is not None and winner.run == like.run:
+        return f"run {like.run} recorded the same version first"
     return f"the same version was known from run {like.run}, but its result was lost or withdrawn"
-
-
-_ENDS = {"failed": "failed", "pending": "not been reached", "skipped": "been skipped"}
 
 
 def _document(store: Store, reason: Reason) -> dict[str, Any]:

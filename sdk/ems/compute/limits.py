@@ -14,6 +14,7 @@ from ems.compute.pool import Worker
 from ems.compute.tracking import Tracked
 from ems.worker import usage
 from ems.worker.program import signal_name
+from ems.worker.serve import FAULT
 
 MEMORY_LOOK_S = 0.25
 _LEAST_S = 0.001
@@ -69,14 +70,11 @@ class Limits:
         """Return why a worker's process ended in the middle of a job."""
         if tracked.cancel_at is not None:
             return Reason.CANCELED, "was canceled, and ended when its grace period was over"
-        if not worker.greeted:
-            tail = (
-                tracked.read_log(max(0, tracked.log_size() - 2000))
-                .decode("utf-8", "replace")
-                .strip()
-            )
-            python = worker.kind.python or "python"
-            return Reason.WORKER, f"no worker could start with {python}: {tail or status}"
+        if status == FAULT or (status >= 0 and not worker.greeted):
+            tail = tracked.read_log(max(0, tracked.log_size() - 2000))
+            said = tail.decode("utf-8", "replace").strip() or f"exit status {status}"
+            what = "the worker could not go on" if worker.greeted else "no worker could start"
+            return Reason.WORKER, f"{what} ({worker.kind.python or 'python'}): {said}"
         if status >= 0:
             return Reason.EXIT, f"the task ended its process with exit code {status}"
         kills = machine.out_of_memory_kills()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import signal
 import tempfile
 import time
 from collections.abc import Sequence
@@ -54,7 +53,7 @@ class LocalBackend:
         self._own_folder = folder is None
         self._folder = Path(tempfile.mkdtemp(prefix="ems-live-")) if folder is None else folder
         self._selector = selectors.DefaultSelector()
-        self._pool = Pool(cache or default_cache(), self._folder, self._selector)
+        self._pool = Pool(cache or machine.cache_folder(), self._folder, self._selector)
         self._pool.most_idle = max(2, ceil(millicpus / 1000))
         self._jobs: dict[str, Tracked] = {}
         self._live = 0
@@ -82,15 +81,22 @@ class LocalBackend:
             parcel = plain.parcel_of(job, handle.native, str(self._folder / "scratch"))
             tracked = self._jobs[handle.native] = Tracked(handle, job, parcel)
             handles.append(handle)
-            lacks = self._total.lacks(tracked.need)
-            if lacks:
-                tracked.refuse(Reason.IMPOSSIBLE, f"{job.name} needs {' and '.join(lacks)}")
-                self._changed = True
-            else:
-                self._live += 1
-                self._waiting.add(handle.native, tracked.need)
+            self._enqueue(tracked)
         self._dispatch()
         return handles
+
+    def _enqueue(self, tracked: Tracked) -> None:
+        lacks = self._total.lacks(tracked.need)
+        if lacks:
+            sentence = f"{tracked.job.name} needs {' and '.join(lacks)}"
+            tracked.refuse(Reason.IMPOSSIBLE, sentence)
+        elif tracked.progress.current is None:
+            tracked.finish()
+        else:
+            self._live += 1
+            self._waiting.add(tracked.handle.native, tracked.need)
+            return
+        self._changed = True
 
     def poll(self, handles: Sequence[Handle]) -> list[JobStatus]:
         """Return the status of each handle, in order."""
@@ -132,10 +138,15 @@ class LocalBackend:
                 self._live -= 1
                 tracked.refuse(Reason.CANCELED, "was canceled before it started")
                 self._changed = True
-            elif tracked.cancel_at is None:
-                tracked.cancel_at = time.time() + grace_s
-                worker.ending = True
-                _signal(worker.pid, signal.SIGTERM)
+            else:
+                self._ask_to_end(worker, tracked, time.time() + grace_s)
+
+    def _ask_to_end(self, worker: Worker, tracked: Tracked, cancel_at: float) -> None:
+        """Send SIGTERM once; a later call may only shorten the grace period."""
+        if tracked.cancel_at is None:
+            worker.ending = True
+            worker.ask_to_end()
+        tracked.cancel_at = min(cancel_at, tracked.cancel_at or cancel_at)
 
     def forget(self, handles: Sequence[Handle]) -> None:
         """Let go of messages and output of ended jobs."""
@@ -177,7 +188,7 @@ class LocalBackend:
         parcel = tracked.progress.rest(log_from)
         assert parcel is not None
         try:
-            worker = self._pool.take(self._kind_of(tracked))
+            worker = self._pool.take(_kind_of(tracked, bool(self._total.gpus)))
         except (OSError, EmsError) as error:
             tracked.add(tracked.progress.give_up(Reason.WORKER.value, str(error), time.time()))
             self._finish(tracked)
@@ -190,19 +201,6 @@ class LocalBackend:
         tracked.progress.since = time.time()
         tracked.log_begins(worker.log, worker.log_size() if worker.greeted else 0)
         self._pool.send(worker, protocol.encode(parcel))
-
-    def _kind_of(self, tracked: Tracked) -> Kind:
-        job = tracked.job
-        code = job.code or repr(tracked.progress.parcel.get("code"))
-        return Kind(
-            job.python,
-            code,
-            job.environment,
-            max(1, ceil(job.resources.cpus)),
-            tracked.gpus if self._total.gpus else None,
-            tuple(sorted(job.variables.items())),
-            tuple(sorted(job.secrets.items())),
-        )
 
     def _worker_of(self, native: str) -> Worker | None:
         for worker in self._pool.workers.values():
@@ -268,7 +266,7 @@ class LocalBackend:
         canceled = tracked.progress.current is not None
         sentence = "was canceled before it started"
         tracked.add(tracked.progress.give_up(Reason.CANCELED.value, sentence, time.time()))
-        self._finish(tracked, canceled or _was_canceled(tracked))
+        self._finish(tracked, canceled or tracked.was_canceled())
 
     def _finish(self, tracked: Tracked, canceled: bool = False) -> None:
         tracked.finish(canceled)
@@ -299,7 +297,11 @@ class LocalBackend:
         verdict, tracked.verdict = tracked.verdict, None
         in_time = verdict is not None and verdict[0] != tracked.progress.index
         if tracked.progress.current is not None and not in_time:
-            self._lost(worker, tracked, status, verdict)
+            reason, sentence = self._limits.why(worker, tracked, status)
+            if verdict is not None:
+                reason, sentence = Reason(verdict[1]), verdict[2]
+            tracked.lost(reason, sentence, status)
+            self._changed = True
         tracked.resident = 0
         if tracked.cancel_at is not None:
             sentence = "was canceled before it started"
@@ -310,44 +312,15 @@ class LocalBackend:
         else:
             self._start(tracked, tracked.log_size())
 
-    def _lost(
-        self,
-        worker: Worker,
-        tracked: Tracked,
-        status: int,
-        verdict: tuple[int, str, str] | None,
-    ) -> None:
-        exit_code, number = (status, None) if status >= 0 else (None, -status)
-        reason, sentence = self._limits.why(worker, tracked, status)
-        if verdict is not None:
-            reason, sentence = Reason(verdict[1]), verdict[2]
-        now, size = time.time(), tracked.log_size()
-        if reason is Reason.WORKER:
-            tracked.add(tracked.progress.give_up(reason.value, sentence, now))
-        else:
-            message = tracked.progress.lost(
-                reason.value, sentence, now, size, exit_code, number, tracked.resident
-            )
-            tracked.add([message])
-        self._changed = True
 
-
-def _was_canceled(tracked: Tracked) -> bool:
-    """Whether the last word of a canceled job is a canceled version."""
-    failed = tracked.progress.failed
-    return tracked.cancel_at is not None and failed is not None and failed["reason"] == "canceled"
-
-
-def _signal(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass
-
-
-def default_cache() -> Path:
-    """Return the folder for what can be made again: $EMS_CACHE, or `ems` in the user's cache."""
-    own = os.environ.get("EMS_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ems"
+def _kind_of(tracked: Tracked, has_gpus: bool) -> Kind:
+    job = tracked.job
+    return Kind(
+        job.python,
+        job.code or repr(tracked.progress.parcel.get("code")),
+        job.environment,
+        max(1, ceil(job.resources.cpus)),
+        tracked.gpus if has_gpus else None,
+        tuple(sorted(job.variables.items())),
+        tuple(sorted(job.secrets.items())),
+    )

@@ -56,6 +56,13 @@ class Worker:
         """Return how long the output file is."""
         return os.stat(self.log).st_size
 
+    def ask_to_end(self) -> None:
+        """Send SIGTERM: what it runs may write a checkpoint, then it ends."""
+        try:
+            os.kill(self.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+
     def kill(self) -> None:
         """Kill the worker with all that it started."""
         usage.kill_session(self.pid, signal.SIGKILL)
@@ -84,7 +91,14 @@ class Pool:
         for at in range(len(self._idle) - 1, -1, -1):
             if self._idle[at].kind == kind:
                 return self._idle.pop(at)
+        self._free_gpus(kind)
         return self._start(kind)
+
+    def _free_gpus(self, kind: Kind) -> None:
+        """End idle workers that may still hold memory of the GPUs that a new one gets."""
+        wanted = set(kind.gpus or ())
+        for worker in [each for each in self._idle if wanted.intersection(each.kind.gpus or ())]:
+            self.end(worker)
 
     def give_back(self, worker: Worker) -> None:
         """Keep a worker for the next parcel; the longest idle ones end when there are too many."""

@@ -73,10 +73,9 @@ def zipapp() -> bytes:
 
 
 def extracted(cache: Path) -> Path:
-    """Return the worker's folder under `<cache>/worker/`, written there once.
+    """Return the worker's folder under `<cache>/worker/`, written there once and compiled.
 
-    It stays, so that its compiled files are there at the next start. It appears whole or not at
-    all.
+    It appears whole or not at all, and stays for the next start.
     """
     files = contents()
     final = cache / "worker" / digest_of(files)[:32]
@@ -88,6 +87,7 @@ def extracted(cache: Path) -> Path:
         path = temporary / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+        _compile(path, final / name)
     try:
         os.rename(temporary, final)
     except OSError:
@@ -95,3 +95,11 @@ def extracted(cache: Path) -> Path:
             raise
         shutil.rmtree(temporary, ignore_errors=True)  # another process was first
     return final
+
+
+def _compile(path: Path, shown: Path) -> None:
+    """Compile for this Python; the folder's name is its content, so nothing need be compared."""
+    import py_compile
+
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(str(path), dfile=str(shown), doraise=True, invalidation_mode=mode)

@@ -77,6 +77,29 @@ class Tracked:
                 failed["error"]["message"],
             )
 
+    def lost(self, reason: Reason, sentence: str, status: int) -> None:
+        """The worker is gone: say so for the version it was at, or for all if none can start."""
+        now = time.time()
+        if reason is Reason.WORKER:
+            self.add(self.progress.give_up(reason.value, sentence, now))
+            return
+        exit_code, number = (status, None) if status >= 0 else (None, -status)
+        size = self.log_size()
+        self.add(
+            [
+                self.progress.lost(
+                    reason.value, sentence, now, size, exit_code, number, self.resident
+                )
+            ]
+        )
+
+    def was_canceled(self) -> bool:
+        """Whether the version that a canceled job was at did not end by itself."""
+        if self.cancel_at is None:
+            return False
+        ends = [line for line in self.events if line.startswith(protocol.END_PREFIX)]
+        return bool(ends) and protocol.decode(ends[-1]).get("reason") == Reason.CANCELED.value
+
     def refuse(self, reason: Reason, sentence: str) -> None:
         """End the job before it started, with the same reason for every version."""
         self.add(self.progress.give_up(reason.value, sentence, time.time()))

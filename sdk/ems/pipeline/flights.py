@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _END = b'{"ev":"end"'
 _REPORT = b'{"ev":"report"'
+_YOUNG_S = 1.0
+"""After a failure nothing new is to start; what waited may have started just before we knew."""
 
 
 @dataclass(slots=True)
@@ -142,6 +144,13 @@ class Flights:
             for flight in self._flights.values()
             if flight.running and flight.versions
         ]
+
+    def take_back(self, grace_s: float) -> None:
+        """Ask parcels to end that wait, or whose version has hardly begun."""
+        young = time.monotonic() - _YOUNG_S
+        early = [f.handle for f in self._flights.values() if not f.running or f.since > young]
+        if early:
+            self._backend.cancel(early, grace_s)
 
     def cancel(self, grace_s: float) -> None:
         """Ask all parcels to end."""

@@ -104,7 +104,7 @@ class Graph:
         self.blobs: dict[str, bytes] = {}
         self._prefix_of = prefix_of
         self._prefixes: dict[int, bytes] = {}
-        self._inputs = inputs
+        self.inputs = inputs
         self._scope = Scope("")
         self._scopes: dict[str, int] = {}
         self._stack: list[tuple[str, str]] = []
@@ -207,14 +207,14 @@ class Graph:
 
     def arrived(self, paths: list[str]) -> list[File]:
         """Return files in the order in which the store first saw their contents."""
-        files = self._inputs.arrived(paths)
+        files = self.inputs.arrived(paths)
         for file in files:
             self.places.setdefault(file.digest, file.__fspath__())
         return files
 
     def value(self, tree: Any) -> Any:
         """Return the value of a resolved tree, for a pipeline that is called while running."""
-        return self._inputs.value(tree)
+        return self.inputs.value(tree)
 
     def growing(
         self, kind: Kind, task: Any, values: list[Any], expand: Callable[[list[Any]], Pending]
@@ -226,7 +226,8 @@ class Graph:
         """
         needs: list[int] = []
         trees = [self.tree(value, needs, f"ems.{kind.value} of {task.name}") for value in values]
-        node = self._add(kind, Shape(f"{kind.value}({task.name})"), tuple(trees), needs, None)
+        shape = Shape(f"{kind.value}({task.name})", task.name)
+        node = self._add(kind, shape, tuple(trees), needs, None)
         lines = [line_of(tree, self._recipe_filler(None)) for tree in trees]
         node.recipe = key_of(f"ems-{kind.value}-1\n".encode() + self.prefix(task), lines)
         node.expand = expand
@@ -266,14 +267,18 @@ class Graph:
 
 
 class Shape:
-    """Stands where a task would: the name of a node that computes nothing itself."""
+    """Stands where a task would: the name of a node that computes nothing itself.
 
-    __slots__ = ("name", "parameters")
+    `of` is the task that it will call, as far as there is one.
+    """
 
-    def __init__(self, name: str) -> None:
+    __slots__ = ("name", "of", "parameters")
+
+    def __init__(self, name: str, of: str = "") -> None:
         from ems.pipeline.task import Parameters
 
         self.name = name
+        self.of = of
         self.parameters = Parameters((), 0, {})
 
 
@@ -296,12 +301,12 @@ class _Arguments:
         return None
 
     def put_path(self, path: str) -> tuple[str, int]:
-        digest, size = self._graph._inputs.file(path)  # pyright: ignore[reportPrivateUsage]
+        digest, size = self._graph.inputs.file(path)
         self._graph.places[digest] = path
         return digest, size
 
     def put_folder(self, path: str) -> tuple[str, int]:
-        digest, size = self._graph._inputs.folder(path)  # pyright: ignore[reportPrivateUsage]
+        digest, size = self._graph.inputs.folder(path)
         self._graph.places[digest] = path
         return digest, size
 

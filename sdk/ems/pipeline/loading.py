@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ems.compute.job import Job
-from ems.pipeline.graph import Kind, Node
+from ems.pipeline.graph import Inputs, Kind, Node
 from ems.pipeline.keys import filled, pendings_of, seed_of
 from ems.pipeline.recording import Work
 from ems.worker.protocol import SCHEMA
@@ -29,16 +29,18 @@ if TYPE_CHECKING:
     from ems.store.store import Store
 
 _serial = itertools.count(1)
+_CHANGED = (-1, 0, 0)
+"""Size, time and inode that no file has: the worker says that the input changed."""
 
 
 class Loading:
     """Makes jobs of versions. Outputs and attempts go to folders at this place."""
 
     def __init__(
-        self, store: Store, specs: Specs, bundle: Bundle, results: Results, run: str
+        self, store: Store, specs: Specs, bundle: Bundle, results: Results, inputs: Inputs, run: str
     ) -> None:
         self._store, self._specs, self._bundle, self._results = store, specs, bundle, results
-        self._run = run
+        self._inputs, self._run = inputs, run
         self._checked: set[str] = set()
 
     # -- what is there --------------------------------------------------------------------------
@@ -167,19 +169,31 @@ class Loading:
             on=options.on,
         )
 
-    def _places(self, board: Board, calls: list[dict[str, Any]]) -> dict[str, str]:
+    def _places(self, board: Board, calls: list[dict[str, Any]]) -> dict[str, Any]:
         """Return where the files among the arguments lie that are not in the store."""
         known = board.graph.places
-        found: dict[str, str] = {}
+        found: dict[str, Any] = {}
         needed = [digest for call in calls for digest, _ in files_of(list(call["args"].values()))]
         for digest in needed:
             if digest in known:
-                found[digest] = os.path.abspath(known[digest])
+                found[digest] = self._place(os.path.abspath(known[digest]), digest)
             elif digest in board.graph.blobs:
                 self._store.objects.put_bytes(board.graph.blobs.pop(digest))
             else:
                 self._store.objects.local_path(digest)
         return found
+
+    def _place(self, path: str, digest: str) -> Any:
+        """Return a path with what tells whether it still holds what was hashed."""
+        try:
+            if os.path.isdir(path):
+                return path if self._inputs.folder(path)[0] == digest else [path, *_CHANGED]
+            stamp = os.stat(path)
+            if self._inputs.file(path)[0] == digest:
+                return [path, stamp.st_size, stamp.st_mtime_ns, stamp.st_ino]
+        except OSError:
+            return path
+        return [path, *_CHANGED]
 
     # -- what a worker says ---------------------------------------------------------------------
 

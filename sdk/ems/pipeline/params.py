@@ -63,6 +63,11 @@ def _convert(subject: str, name: str, value: Any, hints: Mapping[str, Any], word
         return kind(value)
     if type(value) is kind:
         return value
+    if words and kind in (int, float) and isinstance(value, str):
+        try:
+            return kind(value)
+        except ValueError:
+            pass
     import msgspec
 
     if words and isinstance(value, str):

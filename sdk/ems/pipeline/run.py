@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -100,16 +101,19 @@ class Run:
 
     @cached_property
     def tree(self) -> Any:
-        """The result as a tree of plain data; files are `$file` with digest, size and name."""
+        """The result as a tree of plain data; files are `$file` with digest, size and name.
+
+        None where the run was not done, or a part of the result was left out (`until`).
+        """
         assert self._written is not None
-        written = self._written
-        return result_tree(written) if self.state == "done" else None
+        return result_tree(self._written) if _has_result(self._written, self.state) else None
 
     @cached_property
     def result(self) -> Any:
         """What the pipeline returned, with values in place of pending results.
 
-        Files are local paths. Raises RunFailed where the run was not done.
+        Files are local paths. Raises RunFailed where the run was not done; None where a part of the
+        result was left out (`until`).
         """
         assert self._written is not None
         if self.state != "done":
@@ -189,12 +193,12 @@ def execute(
     bundles: Any,
     observer: Observer,
     policy: Policy,
-    hold: Callable[[Runner], Any] | None = None,
+    hold: Callable[[Runner], AbstractContextManager[None]] = nullcontext,
 ) -> Run:
     """Run a written pipeline to its end and record how it went.
 
-    `start_backend` is called when something has to run, `hold` is given the runner before the loop,
-    so that a signal can reach it. Raises StoreError where results can't be kept.
+    `start_backend` is called when something has to run; `hold` is held while the runner goes on, so
+    that a signal can reach it. Raises StoreError where results can't be kept.
     """
     began = time.time()
     observer.began(facts.id, written.name, len(written.graph.nodes))
@@ -206,16 +210,15 @@ def execute(
         runner = _runner(
             written, facts, store, writer, start_backend, slots, bundles, observer, policy
         )
-        if hold is not None:
-            hold(runner)
-        try:
-            runner.run(written.wanted)
-        except BaseException:
-            _close(written, facts, store, writer, runner, "unfinished")
-            raise
-        finally:
-            runner.close()
-        return _ended(written, facts, store, writer, runner, began)
+        with hold(runner):
+            try:
+                runner.run(written.wanted)
+            except BaseException:
+                _close(written, facts, store, writer, runner, "unfinished")
+                raise
+            finally:
+                runner.close()
+            return _ended(written, facts, store, writer, runner, began)
 
 
 def _runner(
@@ -236,7 +239,9 @@ def _runner(
         store=store,
         writer=writer,
         flights=Flights(start_backend, slots),
-        loading=Loading(store, written.specs, bundle, written.results, facts.id),
+        loading=Loading(
+            store, written.specs, bundle, written.results, written.graph.inputs, facts.id
+        ),
         recorder=Recorder(author, store.objects),
         results=written.results,
         observer=observer,
@@ -268,20 +273,20 @@ def _close(
     """Write how the run ended; the result travels along unless a part of it was left out."""
     specs = {task.name: written.specs.of(task).digest for task in written.specs.tasks()}
     digest, _ = store.objects.put_bytes(pack(written.board, specs))
-    whole = state == "done" and not any(
-        written.board.states[index] is State.LEFT_OUT for index in _needed(written)
-    )
     first = runner.failures[0] if runner.failures else None
     error = (
         {"label": first.label, "reason": first.reason, "message": first.message} if first else None
     )
-    result = result_tree(written) if whole else None
+    result = result_tree(written) if _has_result(written, state) else None
     writer.ended(Ended(facts.id, state, time.time(), runner.tally.counts(), digest, result, error))
     writer.flush()
 
 
-def _needed(written: Written) -> list[int]:
-    return written.board.needed_parts(written.wanted)
+def _has_result(written: Written, state: str) -> bool:
+    """Whether a run came to what the pipeline returns: nothing of it failed or was left out."""
+    board = written.board
+    needed = board.needed_parts(written.wanted)
+    return state == "done" and all(board.states[index] is not State.LEFT_OUT for index in needed)
 
 
 # -- planning -------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 RETRIED = frozenset(
     ("exception", "exit", "signal", "timed_out", "out_of_memory", "lost", "preempted",
-     "input_changed", "worker")
+     "worker")
 )  # fmt: skip
 _BEAT_S = 1.0
 
@@ -90,7 +90,6 @@ class Runner:
             if self._stopping and not self._flights:
                 break
             self._collect()
-        self._writer.flush()
 
     def interrupt(self) -> None:
         """Stop: the first time running tasks get their grace, the second time they are killed."""
@@ -261,6 +260,8 @@ class Runner:
     def _collect(self) -> None:
         if self._cancels:
             self._flights.cancel(self._policy.grace_s if self._cancels == 1 else 0.0)
+        elif self._stopping:
+            self._flights.take_back(self._policy.grace_s)
         self._flights.wait(0.5 if not self._busy else 0.25)
         for flight, index, message in self._flights.messages():
             if message["ev"] == "end":
@@ -287,7 +288,7 @@ class Runner:
             self._observer.ran(work.label, end["t1"] - end["t0"])
             self._settle(version, end["content"], State.RAN)
             return
-        if end["reason"] == "canceled" and self._cancels:
+        if end["reason"] == "canceled" and self._stopping:
             self._writer.release([self._version(index)])
             self.board.states[index] = State.WAITING
             return

@@ -49,7 +49,8 @@ def _map_pipeline(graph: Graph, whole: Any, items: Pending, common: dict[str, An
             results = [whole(graph.value(tree), **common) for tree in trees[0]]
             return graph.gather(f"map({whole.name}) results", results)
 
-    return graph.growing(Kind.MAP, whole, [items], expand)
+    awaited = [value for value in common.values() if type(value) is Pending]
+    return graph.growing(Kind.MAP, whole, [items, *awaited], expand)
 
 
 def fold(step: Any, items: Any, initial: Any, **common: Any) -> Any:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ems.hashing import digest_bytes
 from ems.pipeline.command import Command
 from ems.pipeline.keys import prefix_of
+from ems.pipeline.pipeline import Pipeline
 from ems.pipeline.task import Options, argument_names
 from ems.worker.values import canon
 
@@ -122,7 +123,10 @@ class Specs:
         return list(self._tasks.values())
 
     def prefix(self, task: Any) -> bytes:
-        """Return what the keys of a task start with."""
+        """Return what the keys of a task start with; of a pipeline that is mapped, by its code."""
+        if isinstance(task, Pipeline):
+            parts = self._project.code_of(task.fn).parts  # pyright: ignore[reportUnknownMemberType]
+            return prefix_of(hashlib.sha256(canon(dict(parts)).encode("ascii")).hexdigest())
         return prefix_of(self.of(task).key)
 
     def of(self, task: Any) -> Spec:

@@ -45,8 +45,8 @@ class Change:
     """One part in which two versions differ; `before` or `after` is ABSENT where it was not there.
 
     `part` is code, environment, command, outputs, parameters, kind, argument or cache. Code has a
-    unified `diff`; an argument that is another task's result has that task's name as `upstream`
-    and, as `causes`, why the result is another one.
+    unified `diff`; an argument that is (or, now ABSENT, was) another task's result has that task's
+    name as `upstream` and, as `causes`, why the result is another one.
     """
 
     part: str
@@ -110,7 +110,7 @@ class Comparison:
 
     def _tree_changes(self, name: str, old: Any, new: Any, depth: int) -> Iterator[Change]:
         if old is ABSENT or new is ABSENT:
-            yield Change("argument", name, old, new)
+            yield self._leaf(name, old, new, depth)
             return
         if old == new and "$of" not in repr(old):
             return
@@ -125,15 +125,13 @@ class Comparison:
 
     def _leaf(self, name: str, old: Any, new: Any, depth: int) -> Change:
         mine, theirs = _reference(new), _reference(old)
-        if mine is None:
-            return Change("argument", name, old, new)
-        after = self._library.made(mine[0])
+        after = self._library.made(mine[0]) if mine is not None else None
+        before = self._library.made(theirs[0]) if theirs is not None else None
         causes: tuple[Change, ...] = ()
-        if theirs is not None and theirs[0] != mine[0] and depth < _DEEPEST:
-            before = self._library.made(theirs[0])
-            if before is not None and after is not None:
-                causes = self.changes(before, after, depth + 1)
-        return Change("argument", name, old, new, (), after.task if after else "", causes)
+        if before is not None and after is not None and depth < _DEEPEST:
+            causes = self.changes(before, after, depth + 1)
+        made = before if new is ABSENT else after
+        return Change("argument", name, old, new, (), made.task if made else "", causes)
 
     def _resolved(self, tree: Any) -> Any:
         """Return a tree's canonical text with the contents of upstream results in it."""

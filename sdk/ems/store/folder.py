@@ -15,15 +15,10 @@ from itertools import count
 from pathlib import Path
 
 from ems.errors import StoreError, UsageError
+from ems.store.faults import explain, vanished
+from ems.store.layout import FORMAT, OPEN, TEMP, TOP, has, lay_out, open_folder
 from ems.store.root import Stat
 
-FORMAT = "format.json"
-TEMP = ".tmp-"
-_TOP = ("log", "objects", "runners")
-_KNOWN = frozenset({*_TOP, "attempts", "links", "runs", "scratch"})
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_DENIED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-_OPEN = os.O_RDONLY | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -44,9 +39,9 @@ class FolderRoot:
     def open(cls, path: Path, *, create: bool) -> FolderRoot:
         path = path.expanduser().absolute()
         try:
-            fd = _open_folder(path)
-            if create and (fd is None or not _has(fd, FORMAT)):
-                fd = _lay_out(path, fd)
+            fd = open_folder(path)
+            if create and (fd is None or not has(fd, FORMAT)):
+                fd = lay_out(path, fd)
         except NotADirectoryError:
             raise UsageError(str(path), "is a file; a store is a folder") from None
         except OSError as e:
@@ -72,7 +67,7 @@ class FolderRoot:
 
     def look(self, key: str) -> tuple[bytes, Stat] | None:
         try:
-            fd = os.open(key, _OPEN, dir_fd=self._fd)
+            fd = os.open(key, OPEN, dir_fd=self._fd)
         except FileNotFoundError:
             self._still_here(key)
             return None
@@ -88,7 +83,7 @@ class FolderRoot:
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         try:
-            fd = os.open(key, _OPEN, dir_fd=self._fd)
+            fd = os.open(key, OPEN, dir_fd=self._fd)
             try:
                 return _read(fd, start, length)
             finally:
@@ -108,7 +103,7 @@ class FolderRoot:
     def list(self, prefix: str, after: str = "") -> Iterator[Stat]:
         folder = prefix.rstrip("/")
         try:
-            fd = os.open(folder, _OPEN | os.O_DIRECTORY, dir_fd=self._fd)
+            fd = os.open(folder, OPEN | os.O_DIRECTORY, dir_fd=self._fd)
         except FileNotFoundError:
             self._still_here(prefix)
             return
@@ -202,7 +197,7 @@ class FolderRoot:
             return os.open(key, _CREATE, 0o666, dir_fd=self._fd)
         except FileNotFoundError:
             folder = key.rpartition("/")[0]
-            if folder in _TOP:
+            if folder in TOP:
                 raise
             self._still_here(key)
             self._mkdir(folder)
@@ -227,7 +222,7 @@ class FolderRoot:
             return
         except FileNotFoundError:
             parent = folder.rpartition("/")[0]
-            if not parent or parent in _TOP:
+            if not parent or parent in TOP:
                 raise
             self._mkdir(parent)
             self._mkdir(folder)
@@ -236,7 +231,7 @@ class FolderRoot:
         folder = key.rpartition("/")[0] or "."
         fd = self._dirs.get(folder)
         if fd is None:
-            fd = os.open(folder, _OPEN | os.O_DIRECTORY, dir_fd=self._fd)
+            fd = os.open(folder, OPEN | os.O_DIRECTORY, dir_fd=self._fd)
             if folder == "log":
                 self._dirs[folder] = fd
         try:
@@ -252,78 +247,15 @@ class FolderRoot:
             os.unlink(temp, dir_fd=self._fd)
 
     def _still_here(self, key: str) -> None:
-        if key != FORMAT and not _has(self._fd, FORMAT):
+        if key != FORMAT and not has(self._fd, FORMAT):
             raise vanished(self.url)
 
     def _explain(self, key: str, e: OSError, linking: bool = False) -> StoreError:
-        if e.errno in (errno.ENOENT, errno.ESTALE) and not _has(self._fd, FORMAT):
+        if e.errno in (errno.ENOENT, errno.ESTALE) and not has(self._fd, FORMAT):
             return vanished(self.url)
         if linking and e.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
             return StoreError(self.url, "the file system has no hard links", "a store elsewhere")
         return explain(self.url, key, e)
-
-
-def vanished(url: str) -> StoreError:
-    """Return the error for a store that was there and isn't any more."""
-    return StoreError(
-        url,
-        "the store vanished: its format.json is gone (removed, moved or unmounted)",
-        "bring it back, or start anew with another `emsctl run`",
-    )
-
-
-def explain(url: str, key: str, e: OSError) -> StoreError:
-    """Return the error of the operating system as one that names the store and what to do."""
-    what = f"{key}: " if key else ""
-    reason = os.strerror(e.errno) if e.errno else str(e)
-    if e.errno in _FULL:
-        return StoreError(
-            url,
-            f"{what}no space to write ({reason}); what was recorded before is safe",
-            "free some space, for one with `emsctl gc`, then run again",
-        )
-    if e.errno in _DENIED:
-        return StoreError(
-            url,
-            f"{what}may not be written ({reason}); reading it is fine",
-            "a store that you may write to: `store:` in .ems.yaml",
-        )
-    return StoreError(url, f"{what}{reason}", "emsctl check")
-
-
-def _open_folder(path: Path) -> int | None:
-    try:
-        return os.open(path, _OPEN | os.O_DIRECTORY)
-    except FileNotFoundError:
-        return None
-
-
-def _lay_out(path: Path, fd: int | None) -> int:
-    if fd is None:
-        path.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, _OPEN | os.O_DIRECTORY)
-    others = {n for n in os.listdir(fd) if not n.startswith(TEMP)} - _KNOWN - {FORMAT}
-    if others:
-        os.close(fd)
-        raise UsageError(
-            str(path),
-            f"holds other files ({min(others)}, …) and is no store",
-            "an empty or a new folder as `store:`",
-        )
-    for name in _TOP:
-        try:
-            os.mkdir(name, dir_fd=fd)
-        except FileExistsError:
-            continue
-    return fd
-
-
-def _has(fd: int, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=fd)
-    except OSError:
-        return False
-    return True
 
 
 def _stat(key: str, seen: os.stat_result) -> Stat:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from ems.store.entries import Revoke
-from ems.store.folder import TEMP
+from ems.store.layout import TEMP
 from ems.store.reach import History, Needs, Reach, RunFacts, read_log
 from ems.store.root import Stat
 
@@ -34,6 +34,8 @@ class Keeping:
 
     newest: int | None = None
     younger_than_s: float | None = None
+    dropped: frozenset[str] = frozenset()
+    """Runs taken as dropped, though the log doesn't say so (yet)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,9 @@ def _kept(store: Store, runs: Mapping[str, RunFacts], keeping: Keeping) -> list[
     newest = sorted(runs, key=lambda run: runs[run].started, reverse=True)
     for place, run in enumerate(newest):
         facts = runs[run]
-        if facts.kept is None:
+        if run in keeping.dropped:
+            keep = False
+        elif facts.kept is None:
             young = keeping.younger_than_s is None or now - facts.started < keeping.younger_than_s
             among = keeping.newest is None or place < keeping.newest
             keep = young and among

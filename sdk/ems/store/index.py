@@ -8,25 +8,20 @@ Knows connections and their faults; what entries mean is in `applying.py`.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import sqlite3
 import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from ems.store import sql
 from ems.store.answers import Hit
 from ems.store.applying import Applier, median
+from ems.store.database import connect, create, is_broken, memory, writing
 from ems.store.segment import Place, Segment
 
 T = TypeVar("T")
-_BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 _TRIES = 3
-_CACHE_KIB = 64 * 1024
-"""Keys are random, so pages are, too: with SQLite's 2 MiB a large index is read again and again."""
-_CHECKPOINT_PAGES = 4000
 _new = cast("Callable[[type[Hit], tuple[str, bool]], Hit]", getattr(tuple, "__new__"))  # noqa: B009
 """Makes a named tuple without its Python-level constructor."""
 
@@ -71,7 +66,7 @@ class Index:
         """
 
         def act(db: sqlite3.Connection) -> dict[bytes, Hit]:
-            with _writing(db):
+            with writing(db):
                 applied, _ = _applied(db)
                 fresh = [s for s in segments if s.n > applied]
                 applier = Applier(db)
@@ -175,7 +170,7 @@ class Index:
         """Note digests of files."""
 
         def act(db: sqlite3.Connection) -> None:
-            with _writing(db):
+            with writing(db):
                 db.executemany("insert or replace into seen values(?,?,?,?,?)", rows)
 
         self._do(act)
@@ -191,7 +186,7 @@ class Index:
                 try:
                     return act(self._db)
                 except sqlite3.DatabaseError as e:
-                    if _code(e) in _BROKEN:
+                    if is_broken(e):
                         self._rebuild(f"is broken ({e})")
                     else:
                         self._fall_back(e)
@@ -199,7 +194,7 @@ class Index:
 
     def _rebuild(self, why: str) -> None:
         self._db.close()
-        self._db = _memory() if self.path is None else self._opened(self.path, anew=why)
+        self._db = memory() if self.path is None else self._opened(self.path, anew=why)
         self._start_over()
 
     def _fall_back(self, e: sqlite3.DatabaseError) -> None:
@@ -214,16 +209,16 @@ class Index:
 
     def _own(self, e: Exception) -> sqlite3.Connection:
         self._warn(f"index {self.path} can't be used ({e}); this process keeps its own in memory")
-        return _memory()
+        return memory()
 
     def _open(self) -> sqlite3.Connection:
         if self.path is None:
-            return _memory()
+            return memory()
         try:
             try:
                 return self._opened(self.path)
             except sqlite3.DatabaseError as e:
-                if _code(e) not in _BROKEN:
+                if not is_broken(e):
                     raise
                 return self._opened(self.path, anew=f"is broken ({e})")
         except (sqlite3.Error, OSError) as e:
@@ -233,8 +228,8 @@ class Index:
         if anew:
             self._warn(f"index {path} {anew}; it is built again from the log")
         if anew or not path.exists():
-            _create(path, replace=bool(anew))
-        db = _connect(path, self._lock_s)
+            create(path, replace=bool(anew))
+        db = connect(path, self._lock_s)
         try:
             version = db.execute("pragma user_version").fetchone()[0]
         except sqlite3.Error:
@@ -246,61 +241,6 @@ class Index:
         return db
 
 
-def _connect(path: Path | str, lock_s: float) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=lock_s, isolation_level=None, check_same_thread=False)
-    db.execute("pragma synchronous=normal")
-    db.execute(f"pragma cache_size=-{_CACHE_KIB}")
-    db.execute(f"pragma wal_autocheckpoint={_CHECKPOINT_PAGES}")
-    return db
-
-
-def _create(path: Path, *, replace: bool) -> None:
-    """Make an empty index under a temporary name, then put it in its place at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temp = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
-    temp.unlink(missing_ok=True)
-    db = _connect(temp, 1.0)
-    try:
-        db.execute("pragma synchronous=off")
-        db.execute("pragma journal_mode=wal")
-        db.executescript(f"begin; {sql.TABLES} pragma user_version={sql.SCHEMA}; commit;")
-    finally:
-        db.close()
-    with _only_one(path):
-        if replace:
-            for suffix in ("-wal", "-shm", ""):
-                Path(f"{path}{suffix}").unlink(missing_ok=True)
-        if not path.exists():
-            temp.rename(path)
-    temp.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _only_one(path: Path) -> Generator[None]:
-    """Keep other processes from replacing the same index."""
-    with open(f"{path}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _memory() -> sqlite3.Connection:
-    db = _connect(":memory:", 1.0)
-    db.executescript(sql.TABLES)
-    return db
-
-
-@contextlib.contextmanager
-def _writing(db: sqlite3.Connection) -> Generator[None]:
-    db.execute("begin immediate")
-    try:
-        yield
-        db.execute("commit")
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            db.execute("rollback")
-        raise
-
-
 def _applied(db: sqlite3.Connection) -> tuple[int, bytes]:
     row = db.execute("select value, head from applied").fetchone()
     return (0, b"") if row is None else (row[0], row[1])
@@ -308,8 +248,3 @@ def _applied(db: sqlite3.Connection) -> tuple[int, bytes]:
 
 def _set_applied(db: sqlite3.Connection, last: Segment) -> None:
     db.execute("insert or replace into applied values(0, ?, ?)", (last.n, last.head))
-
-
-def _code(e: sqlite3.DatabaseError) -> int:
-    code: int = getattr(e, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    return code & 0xFF

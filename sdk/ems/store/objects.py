@@ -6,11 +6,9 @@ the writer calls before it records what needs them. Knows contents and digests; 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Iterable, Mapping
-from itertools import count
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -18,15 +16,8 @@ from ems.errors import EmsError, StoreError
 from ems.hashing import PART_BYTES, digest_bytes, digest_file, tree_bytes
 from ems.store.answers import Digested
 from ems.store.far import Far
-from ems.store.folder import TEMP, explain, vanished
 from ems.store.seen import Seen
-
-_COPY_BYTES = 1 << 20
-
-
-def key(digest: str) -> str:
-    """Return where an object lies under a root."""
-    return f"objects/{digest[:2]}/{digest}"
+from ems.store.shelf import Shelf
 
 
 class Objects:
@@ -39,12 +30,12 @@ class Objects:
         self.folder = str(folder)
         self.outbox = str(folder)
         self._url = url
+        self._shelf = Shelf(folder, url)
         self._seen = seen
         self._far = far
         self._pending: set[str] = set()
         self._safe: set[str] = set()
         self._lock = threading.Lock()
-        self._names = (f"{TEMP}{os.getpid()}-{os.urandom(4).hex()}-{n}" for n in count())
         if far is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -54,14 +45,7 @@ class Objects:
         """Keep bytes."""
         digest = digest_bytes(data)
         if not self._fresh(digest, len(data)):
-            temp = self._temp()
-            try:
-                fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
-                with open(fd, "wb") as out:
-                    out.write(data)
-            except OSError as e:
-                raise self._failed(temp, e) from None
-            self._publish(temp, digest)
+            self._keep(self._shelf.write(data), digest)
         return Digested(digest, len(data))
 
     def put_path(self, path: str | os.PathLike[str], move: bool = False) -> Digested:
@@ -72,12 +56,12 @@ class Objects:
             found = self._seen.digest(path)
             if self._fresh(found.digest, found.size):
                 return found
-        temp = self._stage(path, move)
+        temp = self._shelf.stage(path, move)
         digest, size = digest_file(temp), os.stat(temp).st_size
         if self._fresh(digest, size):
             os.unlink(temp)
         else:
-            self._publish(temp, digest)
+            self._keep(temp, digest)
         return Digested(digest, size)
 
     def put_dir(self, path: str | os.PathLike[str]) -> Digested:
@@ -107,13 +91,13 @@ class Objects:
             return
         try:
             if self._far is not None:
-                self._far.upload({d: Path(self._path(d)) for d in wanted})
+                self._far.upload({d: Path(self._shelf.path(d)) for d in wanted})
             else:
-                self._fsync(wanted)
+                self._shelf.sync(wanted)
         except BaseException:
             self.publish(wanted)
             raise
-        self._seen.remember({self._path(d): d for d in wanted})
+        self._seen.remember({self._shelf.path(d): d for d in wanted})
         with self._lock:
             self._safe |= wanted
 
@@ -133,10 +117,10 @@ class Objects:
 
         StoreError: there is no such object, or what came is not what its digest says.
         """
-        path = self._path(digest)
+        path = self._shelf.path(digest)
         if not os.path.exists(path):
             if self._far is None:
-                raise self._missing(digest)
+                raise self._shelf.missing(digest)
             self._fetch(digest)
         return Path(path)
 
@@ -151,7 +135,7 @@ class Objects:
         found: set[str] = set()
         for digest, size in wanted.items():
             try:
-                there = os.stat(self._path(digest)).st_size
+                there = os.stat(self._shelf.path(digest)).st_size
             except FileNotFoundError:
                 continue
             if size in (-1, there):
@@ -165,7 +149,7 @@ class Objects:
         is checked when it is fetched.
         """
         there = self.exists(digests)
-        paths = {self._path(d): d for d in there}
+        paths = {self._shelf.path(d): d for d in there}
         known = self._seen.recall(list(paths))
         unknown = [p for p in paths if p not in known and os.path.exists(p)]
         hashed = {p: found.digest for p, found in self._seen.digest_many(unknown).items()}
@@ -178,95 +162,35 @@ class Objects:
     def verify(self, digest: str) -> bool:
         """Read the object at its place, whatever is remembered, and compare it with its digest."""
         if self._far is not None:
-            temp = self._temp()
+            temp = self._shelf.temp()
             try:
                 return self._far.fetch(digest, Path(temp)) and digest_file(temp) == digest
             finally:
                 Path(temp).unlink(missing_ok=True)
         try:
-            return digest_file(self._path(digest)) == digest
+            return digest_file(self._shelf.path(digest)) == digest
         except FileNotFoundError:
             return False
 
     # how
 
-    def _path(self, digest: str) -> str:
-        return f"{self.folder}/{digest[:2]}/{digest}"
-
-    def _temp(self) -> str:
-        return f"{self.folder}/{next(self._names)}"
-
     def _fresh(self, digest: str, size: int) -> bool:
-        """Whether the object is there; if so it is young again, so that gc spares it."""
-        path = self._path(digest)
-        try:
-            if os.stat(path).st_size != size:
-                return False
-            os.utime(path)
-        except OSError:
-            return False
-        if self._far is not None:
+        """Whether the object is there; if so it is young again."""
+        there = self._shelf.renew(digest, size)
+        if there and self._far is not None:
             self.publish([digest])
-        return True
+        return there
 
-    def _stage(self, path: str, move: bool) -> str:
-        temp = self._temp()
-        if move:
-            try:
-                os.rename(path, temp)
-                os.chmod(temp, 0o444)
-                return temp
-            except OSError as e:
-                import errno
-
-                if e.errno != errno.EXDEV:
-                    raise self._failed(temp, e) from None
-        with open(path, "rb") as source:
-            try:
-                fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
-                with open(fd, "wb") as target:
-                    while block := source.read(_COPY_BYTES):
-                        target.write(block)
-            except OSError as e:
-                raise self._failed(temp, e) from None
-        if move:
-            os.unlink(path)
-        return temp
-
-    def _publish(self, temp: str, digest: str) -> None:
-        path = self._path(digest)
-        try:
-            try:
-                os.replace(temp, path)
-            except FileNotFoundError:
-                os.mkdir(os.path.dirname(path))
-                os.replace(temp, path)
-        except FileExistsError:  # another one made the folder
-            os.replace(temp, path)
-        except OSError as e:
-            raise self._failed(temp, e) from None
+    def _keep(self, temp: str, digest: str) -> None:
+        self._shelf.place(temp, digest)
         self.publish([digest])
-
-    def _fsync(self, digests: Iterable[str]) -> None:
-        folders: set[str] = set()
-        for digest in digests:
-            path = self._path(digest)
-            try:
-                _fsync(path)
-            except FileNotFoundError:
-                continue  # what a record needs is checked when it is used
-            except OSError as e:
-                raise self._failed("", e) from None
-            folders.add(os.path.dirname(path))
-        for folder in folders:
-            _fsync(folder)
 
     def _fetch(self, digest: str) -> None:
         assert self._far is not None
-        temp = self._temp()
+        temp = self._shelf.temp()
         try:
             if not self._far.fetch(digest, Path(temp)):
-                raise self._missing(digest)
+                raise self._shelf.missing(digest)
             if digest_file(temp) != digest:
                 raise StoreError(
                     self._url,
@@ -274,7 +198,7 @@ class Objects:
                     "emsctl check",
                 )
             os.chmod(temp, 0o444)
-            path = self._path(digest)
+            path = self._shelf.path(digest)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             os.replace(temp, path)
             self._seen.remember({path: digest})
@@ -283,30 +207,9 @@ class Objects:
 
     def _forget(self, digest: str) -> None:
         """Remove a damaged copy, so that the object can be put or fetched again."""
-        with contextlib.suppress(OSError):  # in a store that is only read it stays
-            os.unlink(self._path(digest))
+        self._shelf.remove(digest)
         with self._lock:
             self._safe.discard(digest)
-
-    def _missing(self, digest: str) -> StoreError:
-        if not os.path.isdir(self.folder):
-            return vanished(self._url)
-        return StoreError(self._url, f"there is no object {digest}", "emsctl check")
-
-    def _failed(self, temp: str, e: OSError) -> StoreError:
-        if temp:
-            Path(temp).unlink(missing_ok=True)
-        if isinstance(e, FileNotFoundError) and not os.path.isdir(self.folder):
-            return vanished(self._url)
-        return explain(self._url, "objects", e)
-
-
-def _fsync(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _files(folder: str) -> Iterable[tuple[str, str]]:

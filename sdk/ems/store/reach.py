@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ems.store.store import Store
 
 _DIGEST = re.compile(rb'"([0-9a-f]{64}(?:-\d+)?)"')
-_OPENED = re.compile(rb'"(?:\$dir|\$object|spec)":\[?"([0-9a-f]{64}(?:-\d+)?)"')
+_OPENED = re.compile(rb'"(?:\$dir|\$object|spec)":\s*\[?\s*"([0-9a-f]{64}(?:-\d+)?)"')
 """References to objects that name further objects."""
 
 

@@ -6,7 +6,6 @@ and, for whole entries, from the segments. Knows no tasks.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -18,22 +17,22 @@ from typing import TYPE_CHECKING, Self, cast
 from ems.errors import StoreError
 from ems.store.answers import Attempt, Hit, RunInfo, RunSummary, as_bytes
 from ems.store.commit import Committer, replay
-from ems.store.entries import Arrived, Ended, Failed, Record, Run, decode
+from ems.store.entries import Arrived, Failed, Record, decode
 from ems.store.far import Far
-from ems.store.folder import FORMAT, FolderRoot
+from ems.store.folder import FolderRoot
+from ems.store.format import identify
 from ems.store.index import Index
 from ems.store.leases import Clock, Heartbeat, Watch
 from ems.store.log import Log
 from ems.store.objects import Objects
 from ems.store.root import Root, open_root
+from ems.store.runs import info_of
 from ems.store.seen import Seen
-from ems.store.segment import Place, newer
+from ems.store.segment import Place
 from ems.store.writer import Parts, Writer, new_runner_id
 
 if TYPE_CHECKING:
     from ems.store.s3 import S3Root
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ class Store:
         """
         root = open_root(os.fspath(url), create=create)
         try:
-            id = _identify(root, create=create)
+            id = identify(root, create=create)
             store = cls(root, id, cache or cache_folder(), timing or Timing(), warn or _to_stderr)
         except BaseException:
             root.close()
@@ -162,12 +161,12 @@ class Store:
 
     def runs(self, limit: int | None = None) -> list[RunSummary]:
         """Return runs, newest first."""
-        return [self._info(row).summary for row in self.index.runs(limit)]
+        return [info_of(row, self.watch.alive).summary for row in self.index.runs(limit)]
 
     def run(self, id: str) -> RunInfo | None:
         """Return one run by its whole id."""
         row = self.index.run(id)
-        return None if row is None else self._info(row)
+        return None if row is None else info_of(row, self.watch.alive)
 
     def find_run(self, prefix: str) -> list[str]:
         """Return ids of runs that start with `prefix`, newest first."""
@@ -235,29 +234,6 @@ class Store:
             raise StoreError(self.url, "the index points to no record", "emsctl check")
         return entry
 
-    def _info(self, row: tuple[str, str, str | None, int | None]) -> RunInfo:
-        runner, run_text, ended_text, kept = row
-        run = cast("Run", decode(run_text))
-        ended = cast("Ended | None", decode(ended_text) if ended_text else None)
-        if ended is not None:
-            state = ended.state
-        else:
-            state = "running" if self.watch.alive(runner) else "died"
-        summary = RunSummary(
-            id=run.id,
-            pipeline=run.pipeline,
-            file=run.file,
-            who=run.who,
-            host=run.host,
-            started=run.started,
-            state=state,
-            runner=runner,
-            ended=ended.t if ended else None,
-            counts=ended.counts if ended else {},
-            kept=None if kept is None else bool(kept),
-        )
-        return RunInfo(summary, run, ended)
-
 
 def cache_folder() -> Path:
     """Return this machine's cache: $EMS_CACHE, or `ems` in $XDG_CACHE_HOME or `~/.cache`."""
@@ -265,33 +241,6 @@ def cache_folder() -> Path:
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "ems"
-
-
-def _identify(root: Root, *, create: bool) -> str:
-    data = root.get(FORMAT)
-    if data is None:
-        if not create:
-            raise StoreError(root.url, "there is no store here", "emsctl run, or check `store:`")
-        root.put_new(FORMAT, new_format())
-        data = root.get(FORMAT)
-    try:
-        said = cast("dict[str, object]", json.loads(data or b""))
-        name, schema, id = said["format"], said["schema"], said["id"]
-    except (ValueError, KeyError, TypeError):
-        name, schema, id = None, 0, ""
-    if name != "ems-store" or not isinstance(schema, int):
-        raise StoreError(root.url, f"{FORMAT} can't be read as a store's", "emsctl check")
-    if schema > SCHEMA:
-        raise newer(root.url, "the store", schema)
-    return str(id)
-
-
-def new_format() -> bytes:
-    """Return what marks a folder or a prefix as a store of this schema."""
-    digits = os.urandom(16).hex()  # a uuid without importing it
-    id = "-".join((digits[:8], digits[8:12], f"4{digits[13:16]}", f"8{digits[17:20]}", digits[20:]))
-    values = {"format": "ems-store", "schema": SCHEMA, "id": id}
-    return json.dumps(values, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def _to_stderr(line: str) -> None:

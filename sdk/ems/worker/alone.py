@@ -15,11 +15,11 @@ from . import protocol, usage
 from .channel import Events, Lines, take_over
 from .program import signal_name
 from .progress import Progress
-from .serve import Worker
+from .serve import FAULT, Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Optional
 
     from .protocol import Message
 
@@ -53,7 +53,7 @@ class _Keeper:
 
     def run(self) -> int:
         signal.signal(signal.SIGTERM, self._asked_to_end)
-        left = self._progress.rest(0)
+        left = self._progress.rest(_log_size())
         while left is not None and not self._canceled:
             status = self._one_worker(left)
             if self._progress.current is not None and not self._canceled:
@@ -92,25 +92,28 @@ class _Keeper:
         except BrokenPipeError:
             pass
         os.close(give)
-        self._follow(take)
+        gone = self._follow(take)
         os.close(take)
         self._child = 0
-        status = os.waitpid(pid, 0)[1]
+        status = os.waitpid(pid, 0)[1] if gone is None else gone
         usage.kill_session(pid, signal.SIGKILL)
         return status
 
-    def _follow(self, take: int) -> None:
+    def _follow(self, take: int) -> Optional[int]:
+        """Pass messages on until the worker is gone; return its wait status if it is known."""
         while True:
             if select.select([take], [], [], _LOOK_S)[0]:
                 block = os.read(take, _BLOCK_BYTES)
                 if not block:
-                    return
+                    return None
                 lines = (self._tail + block).split(b"\n")
                 self._tail = lines.pop()
                 for line in lines:
                     self._pass_on(line)
-            elif os.waitid(os.P_PID, self._child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                return  # gone, and something that it started still holds the pipe
+            else:
+                pid, status = os.waitpid(self._child, os.WNOHANG)
+                if pid:
+                    return status  # and something that it started still holds the pipe
             self._look()
 
     def _pass_on(self, line: bytes) -> None:
@@ -134,6 +137,8 @@ class _Keeper:
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
             told = ("signal", "the worker was ended by %s" % signal_name(number))
+        elif os.WEXITSTATUS(status) == FAULT:
+            told = ("worker", "the worker could not go on; its output says why")
         else:
             exit_code = os.WEXITSTATUS(status)
             told = ("exit", "the task ended its process with exit code %d" % exit_code)
@@ -157,7 +162,7 @@ def _be_worker(requests: int, events: int) -> int:
         import traceback
 
         traceback.print_exc()
-        return 70
+        return FAULT
 
 
 def _log_size() -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from .values import Unkept, canon, find_type
+from .values import Unkept, canon, find_type, full_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _dump_standard(value: Any, sink: Sink, path: str) -> Optional[Tree]:
         return _dump_path(value, path)
     enum = sys.modules.get("enum")
     if enum is not None and isinstance(value, enum.Enum):
-        return {"$enum": ["%s:%s" % (kind.__module__, kind.__qualname__), value.name]}
+        return {"$enum": [full_name(kind), value.name]}
     return None
 
 

@@ -23,8 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Tuple
 
-_TOKEN = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?)\}|[{}]", re.ASCII)
-_ASSIGNMENT = re.compile(r"\s*[A-Za-z_]\w*=", re.ASCII)
+# plain text: compiled when the first command runs, and not in every worker
+_TOKEN = r"(?a)\{\{|\}\}|\{([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?)\}|[{}]"
+_ASSIGNMENT = r"(?a)\s*[A-Za-z_]\w*="
 _SHELL_BARE = frozenset("|&;<>()*?[]\n")
 _SHELL_UNLESS_SINGLE = frozenset("$`")
 _MARK = "\0"
@@ -46,7 +47,7 @@ class Template:
             raise TemplateError("a command can't hold a null character")
         self.text = text
         self._names: List[str] = []
-        self._marked = _TOKEN.sub(self._token, text)
+        self._marked = re.sub(_TOKEN, self._token, text)
         names = list(dict.fromkeys(self._names))
         self.arguments = [name for name in names if "." not in name]
         self.outputs = [name.partition(".")[2] for name in names if name.startswith("out.")]
@@ -163,7 +164,7 @@ def _alone(parts: List[str], at: int) -> bool:
 
 
 def _needs_shell(marked: str) -> bool:
-    if _ASSIGNMENT.match(marked):
+    if re.match(_ASSIGNMENT, marked):
         return True
     quote, start, at = "", True, 0
     while at < len(marked):

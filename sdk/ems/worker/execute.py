@@ -63,7 +63,6 @@ class Executor:
         """Get ready for a parcel's versions; raises Refused, InputMissing or OSError."""
         self._parcel = parcel
         self._log_base = self._output.settle() - int(parcel.get("log_from") or 0)
-        first = self._scratch is None
         if self._scratch is None:
             self._scratch = Scratch(root_of(parcel))
             self._inputs = Inputs(self._scratch.inputs)
@@ -71,11 +70,11 @@ class Executor:
         self._inputs.enter(parcel.get("objects") or (), parcel.get("places") or {})
         self._outputs.enter(parcel.get("outbox"), bool(parcel.get("fsync")))
         self._tasks = [Task(spec) for spec in parcel["tasks"]]
-        self._enter_code(parcel.get("code") or {}, first)
+        self._enter_code(parcel.get("code") or {})
         self._check_environment(parcel.get("env") or {})
 
-    def _enter_code(self, code: Dict[str, Any], first: bool) -> None:
-        if not first:
+    def _enter_code(self, code: Dict[str, Any]) -> None:
+        if self._code is not None:
             if code != self._code:
                 raise Refused("worker", "this worker has other code loaded; start a new one")
             return

@@ -9,6 +9,7 @@ import os
 
 from ..hashing import tree_bytes
 from . import places
+from .inputs import InputChanged
 from .values import Unkept, files_of
 
 TYPE_CHECKING = False
@@ -123,7 +124,8 @@ class Outputs:
         source = self._inputs.locate(digest)
         if os.path.isdir(source) or os.path.basename(source) == digest:
             return
-        self._folder().copy(source)
+        if self._folder().copy(source)[0] != digest:
+            raise InputChanged("input %s changed while it was handed on" % source)
 
 
 def _refuse_links(parent: str, folders: List[str]) -> None:

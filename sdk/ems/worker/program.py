@@ -77,20 +77,32 @@ def run(name: str, words: List[str]) -> None:
     A cancellation is handed on to the whole process group as SIGTERM, and the program gets as long
     as whoever canceled waits.
     """
+    # blocked until the child's id is known, so that no cancellation can miss it
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    pid = 0
     try:
-        pid = os.posix_spawnp(
-            words[0], words, os.environ, setsigdef=[signal.SIGPIPE, signal.SIGXFSZ]
-        )
-    except OSError as error:
-        raise type(error)(error.errno, "%s: %s" % (name, error.strerror), words[0]) from None
-    try:
+        pid = _start(name, words, former)
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
         status = os.waitpid(pid, 0)[1]
     except Canceled:
-        _hand_on(pid)
+        if pid:
+            _hand_on(pid)
         raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
     code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     if code != 0:
         raise ProgramFailed(name, code)
+
+
+def _start(name: str, words: List[str], mask: Any) -> int:
+    ignored_by_python = [signal.SIGPIPE, signal.SIGXFSZ]
+    try:
+        return os.posix_spawnp(
+            words[0], words, os.environ, setsigmask=mask, setsigdef=ignored_by_python
+        )
+    except OSError as error:
+        raise type(error)(error.errno, "%s: %s" % (name, error.strerror), words[0]) from None
 
 
 def _hand_on(pid: int) -> None:

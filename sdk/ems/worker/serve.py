@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from .protocol import Message
 
+FAULT = 70
+"""The exit code of a worker that could not go on itself; its output says why."""
+
 
 def serve() -> int:
     """Serve parcels from descriptor 0 and answer on what was descriptor 1, until the end of input.
@@ -54,6 +57,11 @@ class Worker:
                 if not self._run_parcel(protocol.read_parcel(line)):
                     return 0
                 self._executor.phase = IDLE
+        except Exception:  # not the task's: a full disk under the scratch folder, a bad message
+            import traceback
+
+            traceback.print_exc()
+            return FAULT
         finally:
             self._executor.close()
 

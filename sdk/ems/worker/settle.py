@@ -6,6 +6,7 @@ Knows processes, environment variables and import paths. Does not know tasks or 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 
@@ -36,7 +37,7 @@ def adopt_orphans() -> bool:
 
 
 class Surroundings:
-    """Environment variables and import path as they were before a task."""
+    """Environment variables, import path and signal handlers as they were before a task."""
 
     def __init__(self) -> None:
         # `_data` is compared and not the mapping: the latter decodes every variable, every task
@@ -44,6 +45,7 @@ class Surroundings:
         self._live: Dict[Any, Any] = environ._data
         self._environ = dict(self._live)
         self._path: List[str] = list(sys.path)
+        self._handlers = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
 
     def restore(self) -> None:
         """Undo what the task changed."""
@@ -54,6 +56,9 @@ class Surroundings:
             os.environ.update(decoded)
         if sys.path != self._path:
             sys.path[:] = self._path
+        for number, handler in self._handlers.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 def end_children() -> int:
@@ -68,8 +73,6 @@ def end_children() -> int:
 
 
 def _kill_all() -> int:
-    import signal
-
     from .usage import kill_descendants
 
     _stop_helpers()

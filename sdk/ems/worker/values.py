@@ -234,7 +234,22 @@ def _type_name(kind: type, path: str) -> str:
     if "<locals>" in kind.__qualname__:
         problem = "is a %s, a class made inside a function; move it to the top of its module"
         raise Unkept(path, problem % kind.__qualname__)
-    return "%s:%s" % (kind.__module__, kind.__qualname__)
+    return full_name(kind)
+
+
+def full_name(kind: type) -> str:
+    """Return a class as `module:qualified name`, as every process can import it."""
+    module = _main if _main and kind.__module__ == "__main__" else kind.__module__
+    return "%s:%s" % (module, kind.__qualname__)
+
+
+_main = ""
+
+
+def call_main(name: str) -> None:
+    """Say by which name others import the file that runs as `__main__` here; "" for none."""
+    global _main
+    _main = name
 
 
 def load(tree: Tree, source: Source) -> Any:
@@ -290,7 +305,7 @@ def find_type(name: str) -> Any:
     Raises ImportError or AttributeError where this process does not have it.
     """
     module, _, qualname = name.partition(":")
-    found: Any = sys.modules.get(module)
+    found: Any = sys.modules.get("__main__" if module == _main else module)
     if found is None:
         from importlib import import_module
 

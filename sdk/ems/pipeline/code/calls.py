@@ -30,7 +30,12 @@ def _call(walk: Walk, node: ast.Call) -> str:
     keywords = node.keywords
     if keywords and chain is not None and is_ems(walk, chain, ("task", "pipeline")):
         keywords = []
-    arguments = [walk.expr(argument) for argument in node.args]
+    if text in ("getattr", "hasattr") and (given := _literal_attribute(node)) is not None:
+        chain, attribute = given
+        walk.scope.use(chain.partition(".")[0], f"{chain}.{attribute}")
+        arguments = [chain, *[walk.expr(argument) for argument in node.args[1:]]]
+    else:
+        arguments = [walk.expr(argument) for argument in node.args]
     arguments += [keyword(walk, each) for each in keywords]
     return f"{text}({', '.join(arguments)})"
 
@@ -40,20 +45,21 @@ def _named_call(walk: Walk, node: ast.Call, name: str) -> None:
         _import_call(walk, node)
     elif name == "setattr" and node.args:
         walk.changes(node.args[0])
-    elif name in ("getattr", "hasattr") and len(node.args) >= 2:
-        _getattr_call(walk, node, name)
+    elif name == "getattr" and len(node.args) >= 2 and _literal_attribute(node) is None:
+        if (chain := chain_of(node.args[0])) is not None:
+            _mark(walk, node, "getattr", chain)
     elif name in _COMPUTED:
         _mark(walk, node, name, name)
 
 
-def _getattr_call(walk: Walk, node: ast.Call, name: str) -> None:
-    target, attribute = node.args[0], node.args[1]
-    chain = chain_of(target)
-    if isinstance(attribute, ast.Constant) and isinstance(attribute.value, str):
-        if chain is not None and not isinstance(target, ast.Subscript):
-            walk.scope.use(chain.partition(".")[0], f"{chain}.{attribute.value}")
-    elif name == "getattr" and chain is not None:
-        _mark(walk, node, "getattr", chain)
+def _literal_attribute(node: ast.Call) -> tuple[str, str] | None:
+    """Return `a.b` and `c` for `getattr(a.b, "c")`, None for anything less plain."""
+    match node.args:
+        case [ast.Name() | ast.Attribute() as target, ast.Constant(value=str() as attribute), *_]:
+            chain = ast.unparse(target)  # items and calls on the way have no chain
+            return (chain, attribute) if chain == chain_of(target) else None
+        case _:
+            return None
 
 
 def _mark(walk: Walk, node: ast.expr, kind: str, chain: str) -> None:
@@ -99,7 +105,10 @@ def _subscript(walk: Walk, node: ast.Subscript) -> str:
             walk.scope.use("__name__", "__name__.*")
         elif type(node.ctx) is ast.Load:
             _mark(walk, node, "import", "sys.modules")
-    return f"{walk.expr(value)}[{walk.expr(node.slice)}]"
+    index = walk.expr(node.slice)
+    if isinstance(node.slice, ast.Tuple) and node.slice.elts:
+        index = index[1:-1] if len(node.slice.elts) == 1 else index[1:-2]
+    return f"{walk.expr(value)}[{index}]"
 
 
 EXPRESSIONS.update({ast.Call: _call, ast.Subscript: _subscript})

@@ -26,10 +26,8 @@ def import_from(walk: Walk, node: ast.ImportFrom) -> None:
         else:
             name = alias.asname or alias.name
             _bind_import(walk, name, f"{module}.{alias.name}", f"{module}:{alias.name}")
-        _line(
-            walk,
-            f"from {module} import {alias.name}{f' as {alias.asname}' if alias.asname else ''}",
-        )
+        renamed = f" as {alias.asname}" if alias.asname else ""
+        walk.line(f"from {module} import {alias.name}{renamed}")
 
 
 def _bind_import(walk: Walk, name: str, target: str, load: str) -> None:

@@ -6,7 +6,9 @@ Knows files. Syntax trees are made in `facts`, which is imported only when somet
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ems.errors import UsageError
@@ -83,10 +85,23 @@ class Files:
 
         try:
             if not module:
-                return facts.read_program(source)
-            return facts.read(source, module, package=package)
+                return _deeply(lambda: facts.read_program(source))
+            return _deeply(lambda: facts.read(source, module, package=package))
         except SyntaxError as error:
             where = f"{self.finder.relative(path)}:{error.lineno or 1}"
             raise UsageError(where, f"syntax error: {error.msg}") from None
         except ValueError as error:
             raise UsageError(self.finder.relative(path), f"is no Python source: {error}") from None
+
+
+def _deeply(read: Callable[[], Facts]) -> Facts:
+    """Read code that may nest more deeply than Python's stack usually goes."""
+    try:
+        return read()
+    except RecursionError:
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(limit * 30)
+        try:
+            return read()
+        finally:
+            sys.setrecursionlimit(limit)

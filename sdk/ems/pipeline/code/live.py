@@ -231,8 +231,8 @@ class _Written:
                 return origin_of(self._finder, value).kind == "live"
             except UsageError:
                 return False
-        main = module is not None and module.__name__ == "__main__"
-        return module is None or (main and not getattr(module, "__file__", None))
+        bare = module is not None and getattr(module, "__spec__", None) is None
+        return module is None or (bare and not getattr(module, "__file__", None))
 
 
 class _Surroundings:

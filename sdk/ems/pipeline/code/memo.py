@@ -111,12 +111,12 @@ class Memo:
     def file_digest(self, path: str, read: Callable[[str], str]) -> str:
         """Return the digest of any file, remembered; `read` computes it."""
         stamp = stamp_of(path)
-        kept = self._kept.get("=" + path)
+        kept = self._kept.get(f"file={path}")
         if kept is not None and kept.stamp == stamp and kept.settled:
             return kept.digest
         now = time.time_ns()
         digest = read(path)
-        self._kept["=" + path] = Kept(stamp, digest, is_settled(stamp, now), b"", b"")
+        self._kept[f"file={path}"] = Kept(stamp, digest, is_settled(stamp, now), b"", b"")
         self._dirty = True
         return digest
 

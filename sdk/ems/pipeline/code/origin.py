@@ -50,7 +50,7 @@ def origin_of(finder: Finder, fn: Callable[..., object]) -> Origin:
     name = finder.name_of(path) if finder.owns(path) else None
     if name is not None:
         kind = "live" if "<" in qualname else "project"
-        loaded = finder.find(function.__module__)
+        loaded = finder.find(function.__module__) if function.__module__ != "__main__" else None
         if loaded is not None and loaded.path == path:  # as its classes know it
             name = function.__module__
         return Origin(kind, name, qualname, function)

@@ -176,7 +176,7 @@ class Project:
         found = (
             self.finder.find(pattern) if all(w.isidentifier() for w in pattern.split(".")) else None
         )
-        if found is not None:
+        if found is not None and (found.path or any(files_of(p, "**/*.py") for p in found.places)):
             reach.whole(found)
             for place in found.places:
                 for path in files_of(place, "**"):

@@ -156,9 +156,11 @@ class Resolver:
         if word in facts.symbols:
             result.symbols.append((facts, word, at + 1 < len(words)))
         rest = "".join(f".{each}" for each in words[at + 1 :])
-        for target in facts.names.get(word, ()):
+        inner = f"{facts.module}.{word}"  # `from . import inner` binds no more than the module
+        targets = [target for target in facts.names.get(word, ()) if target != inner]
+        for target in targets:
             result.take(self.resolve(target + rest))
-        return word in facts.symbols or word in facts.names
+        return word in facts.symbols or bool(targets)
 
     def _unknown(
         self, result: Resolved, found: Found, facts: Facts | None, words: list[str], at: int

@@ -1,0 +1,182 @@
+"""`emsctl check`: this machine, this installation, the store; what is broken and how to mend it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ems import __version__
+from ems.cli.context import output_option, settings_of, warn
+from ems.cli.tables import print_facts, print_json, print_section
+from ems.cli.texts import plural, size
+from ems.errors import FAULT, EmsError
+from ems.units import gib_text
+
+if TYPE_CHECKING:
+    from ems.settings import Settings
+    from ems.store.store import Store
+
+_LOW_BYTES = 1 << 30
+Problem = tuple[str, str, str]
+"""Where, what, next step."""
+
+
+@click.command()
+@click.option(
+    "--all", "everything", is_flag=True, help="Read and verify every object of the store."
+)
+@output_option
+@click.pass_context
+def check(ctx: click.Context, everything: bool, output: str) -> None:
+    """Look over this machine and the store; exit 1 if something is broken.
+
+    A sample of the store's objects is read and compared with their digests, or all with --all.
+
+    \b
+    JSON: {machine, versions, settings, store, problems: [{where, what, next}]}.
+    """
+    settings = settings_of(ctx)
+    problems: list[Problem] = []
+    document: dict[str, Any] = {
+        "machine": _machine(),
+        "versions": {"ems": __version__, "python": platform.python_version()},
+        "settings": str(settings.file) if settings.file else None,
+        "store": _store(settings, everything, problems),
+        "problems": [],
+    }
+    problems += _space(settings)
+    if output == "json":
+        found = [{"where": a, "what": b, "next": c} for a, b, c in problems]
+        print_json({**document, "problems": found})
+    else:
+        _print(document, problems)
+    if problems:
+        ctx.exit(FAULT)
+
+
+def _machine() -> dict[str, Any]:
+    from ems.compute import machine
+
+    return {
+        "cpus": machine.cpus(),
+        "memory_gib": round(machine.memory_gib(), 2),
+        "gpus": list(machine.gpus()),
+        "system": platform.platform(),
+        "host": platform.node(),
+    }
+
+
+def _store(settings: Settings, everything: bool, problems: list[Problem]) -> dict[str, Any]:
+    """Return facts of the store; what is wrong with it goes to `problems`."""
+    from ems.store.store import Store
+
+    facts: dict[str, Any] = {"url": settings.store, "exists": True}
+    if "://" not in settings.store and not Path(settings.store).exists():
+        return {**facts, "exists": False}
+    try:
+        with Store.open(settings.store, create=False, warn=warn) as store:
+            return {**facts, **_opened(store, everything, problems)}
+    except EmsError as error:
+        problems.append((error.subject, error.problem, error.next_step or "emsctl check"))
+        return facts
+
+
+def _opened(store: Store, everything: bool, problems: list[Problem]) -> dict[str, Any]:
+    from ems.store.check import check as check_store
+
+    for found in check_store(store, all_objects=everything):
+        problems.append((found.where, found.what, found.next_step))
+    if not store.writable:
+        problems.append((store.url, "may be read but not written", "chmod, or another store"))
+    objects = [stat.size for stat in store.root.list("objects/")]
+    segments = [stat.size for stat in store.root.list("log/")]
+    return {
+        "id": store.id,
+        "readable": True,
+        "writable": store.writable,
+        "runs": len(store.runs()),
+        "versions": len(store.find("")),
+        "objects": len(objects),
+        "object_bytes": sum(objects),
+        "segments": len(segments),
+        "log_bytes": sum(segments),
+        "verified": "all objects" if everything else "a sample of the objects",
+    }
+
+
+def _space(settings: Settings) -> list[Problem]:
+    """Return a problem for each place that has little room left."""
+    from ems.store.store import cache_folder
+
+    places = [("cache", cache_folder())]
+    if "://" not in settings.store:
+        places.insert(0, ("store", Path(settings.store)))
+    found: list[Problem] = []
+    for name, place in places:
+        free = _free(place)
+        if free is not None and free < _LOW_BYTES:
+            text = f"only {size(free)} are free"
+            found.append((f"{name} {place}", text, "emsctl gc, or make room"))
+    return found
+
+
+def _free(place: Path) -> int | None:
+    for folder in (place, *place.parents):
+        if folder.exists():
+            try:
+                return shutil.disk_usage(folder).free
+            except OSError:
+                return None
+    return None
+
+
+def _print(document: dict[str, Any], problems: Sequence[Problem]) -> None:
+    machine, store = document["machine"], document["store"]
+    free = _free(Path(store["url"])) if "://" not in store["url"] else None
+    gpus = machine["gpus"]
+    print_facts(
+        [
+            ("machine", f"{machine['host']}: {machine['system']}"),
+            ("CPUs", f"{machine['cpus']:g}"),
+            ("memory", gib_text(machine["memory_gib"])),
+            ("GPUs", f"{len(gpus)} (ids {', '.join(gpus)})" if gpus else "none"),
+            ("disk free", size(free) if free is not None else ""),
+            (
+                "ems",
+                f"{document['versions']['ems']} at {os.path.dirname(os.path.dirname(__file__))}",
+            ),
+            ("Python", f"{document['versions']['python']} at {sys.executable}"),
+            ("settings", document["settings"] or "no .ems.yaml; defaults"),
+            (
+                "store",
+                store["url"] + ("" if store["exists"] else " (none yet; the first run makes it)"),
+            ),
+            *_store_facts(store),
+        ]
+    )
+    print_section("problems" if problems else "nothing is broken")
+    for where, what, next_step in problems:
+        print(f"{where}: {what}. Try: {next_step}")
+
+
+def _store_facts(store: dict[str, Any]) -> list[tuple[str, str]]:
+    if "id" not in store:
+        return []
+    access = "read and write" if store["writable"] else "read only"
+    return [
+        ("access", access),
+        ("log", f"{plural(store['segments'], 'segment')}, {size(store['log_bytes'])}"),
+        ("runs", str(store["runs"])),
+        ("versions", str(store["versions"])),
+        (
+            "objects",
+            f"{store['objects']}, {size(store['object_bytes'])}; verified: {store['verified']}",
+        ),
+    ]

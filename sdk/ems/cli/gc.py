@@ -1,0 +1,137 @@
+"""`emsctl gc`: what no kept run needs, named first, deleted when told."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ems.cli import lookup
+from ems.cli.context import output_option, reading
+from ems.cli.tables import print_facts, print_json
+from ems.cli.texts import plural, size
+from ems.store.log import Log
+from ems.units import seconds
+
+if TYPE_CHECKING:
+    from ems.store.gc import Garbage, Keeping
+    from ems.store.segment import Segment
+    from ems.store.store import Store
+
+
+@click.command()
+@click.option("--keep", type=click.IntRange(0), metavar="N", help="Keep the newest N runs only.")
+@click.option("--older-than", metavar="AGE", help="Let go of runs older than this: 30d, 12h.")
+@click.option("--drop", multiple=True, metavar="RUN", help="Let go of this run.")
+@click.option(
+    "--yes", "--delete", "delete", is_flag=True, help="Delete; else only say what would go."
+)
+@output_option
+@click.pass_context
+def gc(
+    ctx: click.Context,
+    keep: int | None,
+    older_than: str | None,
+    drop: tuple[str, ...],
+    delete: bool,
+    output: str,
+) -> None:
+    """Delete what no kept run needs.
+
+    Every run is kept unless an option lets it go; runs that go on always are. Results that a kept
+    run used stay, whoever computed them, and so does what is younger than an hour. Without --yes
+    nothing is deleted.
+
+    \b
+    JSON: {deleted, bytes, waiting, kept: [run], dropped: [run], versions, objects,
+    runners}. `bytes` are free now or would be, `waiting` once the living runners end.
+    """
+    from ems.store.gc import Keeping, find_garbage, sweep
+
+    age = None if older_than is None else seconds(older_than, "--older-than")
+    keeping = Keeping(newest=keep, younger_than_s=age)
+    with reading(ctx) as store:
+        drops = [lookup.run_of(store, word).summary.id for word in drop]
+        if not delete:
+            _show(_planned(store, keeping, drops), None, output)
+            return
+        if drops:
+            _drop(store, drops)
+        found = find_garbage(store, keeping)
+        _show(found, sweep(store, found), output)
+
+
+def _drop(store: Store, runs: Sequence[str]) -> None:
+    from ems.store.entries import Drop
+
+    store.committer.commit("", [Drop(run) for run in runs])
+
+
+def _planned(store: Store, keeping: Keeping, drops: Sequence[str]) -> Garbage:
+    """Return what could go if these runs were dropped, and write nothing."""
+    from ems.store.gc import find_garbage
+
+    planned = copy.copy(store)
+    planned.log = _Dropped(store.log, drops)
+    return find_garbage(planned, keeping)
+
+
+class _Dropped(Log):
+    """A log as it would be with runs dropped."""
+
+    def __init__(self, log: Log, drops: Sequence[str]) -> None:
+        self.__dict__.update(log.__dict__)
+        self._drops = drops
+
+    def all(self, n: int = 0) -> Iterator[list[Segment]]:
+        """Yield what the log has, and then that the runs are dropped."""
+        from ems.store.entries import Drop
+        from ems.store.segment import Place, Segment
+
+        last = n
+        for segments in super().all(n):
+            last = segments[-1].n if segments else last
+            yield segments
+        place = Place(last, 0, 0)
+        yield [Segment(last, "", b"", [(Drop(run), place) for run in self._drops])]
+
+
+def _show(found: Garbage, freed: int | None, output: str) -> None:
+    count = len(found.orphans) + (0 if found.runners else len(found.condemned))
+    amount = found.bytes if freed is None else freed
+    if output == "json":
+        print_json(_document(found, freed, amount, count))
+        return
+    print_facts(
+        [
+            ("runs", f"{len(found.kept)} kept, {len(found.dropped)} not"),
+            ("not kept", "\n".join(found.dropped[:10]) + (" …" if len(found.dropped) > 10 else "")),
+            ("versions", f"{len(found.versions)} that only those need"),
+            ("objects", f"{count}, {size(amount)} {'to free' if freed is None else 'freed'}"),
+            ("waiting", _waiting(found)),
+        ]
+    )
+    if freed is None:
+        print("nothing was deleted. Try: the same with --yes" if amount else "nothing to delete")
+
+
+def _waiting(found: Garbage) -> str:
+    if not found.waiting:
+        return ""
+    runners = plural(len(found.runners), "runner")
+    return f"{size(found.waiting)} more once {runners} that may use it ended"
+
+
+def _document(found: Garbage, freed: int | None, amount: int, count: int) -> dict[str, Any]:
+    return {
+        "deleted": freed is not None,
+        "bytes": amount,
+        "waiting": found.waiting,
+        "kept": list(found.kept),
+        "dropped": list(found.dropped),
+        "versions": len(found.versions),
+        "objects": count,
+        "runners": list(found.runners),
+    }

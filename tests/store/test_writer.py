@@ -1,0 +1,557 @@
+"""The writer: what flush acknowledged stays, what is claimed is claimed once, faults are told."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from ems.errors import StoreError
+from ems.store.entries import Claim, Ended, Record
+from ems.store.folder import FolderRoot
+from ems.store.leases import beat_key
+from ems.store.reach import read_log
+from ems.store.store import Store
+from tests.rigs import rig
+from tests.rigs.mounts import namespace
+from tests.store.making import failed, opened, record, version
+
+VERSIONS = [version(n) for n in range(10)]
+
+
+def entries(store: Store) -> list[object]:
+    return [entry for segments in store.log.all() for s in segments for entry, _ in s.entries]
+
+
+# queueing
+
+
+def test_flush_makes_what_was_queued_durable_and_known(any_store: Store) -> None:
+    with any_store.session("run-1") as writer:
+        for n in range(100):
+            writer.record(record(n))
+        writer.flush()
+        assert len(any_store.lookup([version(n) for n in range(100)])) == 100
+    assert [e.v for e in entries(any_store) if isinstance(e, Record)] == [
+        version(n).hex() for n in range(100)
+    ]
+
+
+def test_what_is_queued_is_written_without_a_flush(store: Store) -> None:
+    with store.session("run-1") as writer:
+        writer.record(record(1))
+        deadline = time.monotonic() + 5
+        while not store.lookup([version(1)]) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert store.lookup([version(1)])
+
+
+def test_records_are_grouped(store: Store) -> None:
+    with store.session("run-1") as writer:
+        for n in range(1000):
+            writer.record(record(n))
+    assert read_log(store).head <= 1000 / 32
+
+
+def test_leaving_flushes(store: Store, cache: Path) -> None:
+    with store.session("run-1") as writer:
+        writer.failed(failed(1))
+        writer.ended(Ended("run-1", "failed", 1.0, {"failed": 1}))
+    assert len(entries(store)) == 2
+    assert list(store.root.list("runners/")) == []
+
+
+def test_an_error_is_not_hidden_by_that_of_leaving(tmp_path: Path, cache: Path) -> None:
+    store, _ = opened(tmp_path / "root", cache)
+    with pytest.raises(KeyError), store.session("run-1") as writer:
+        shutil.rmtree(tmp_path / "root")
+        writer.record(record(1))
+        raise KeyError
+
+
+def test_what_json_has_no_form_for_is_refused_when_queued(store: Store) -> None:
+    with store.session("run-1") as writer:
+        with pytest.raises(TypeError):
+            writer.record(record(1, out={1, 2}))
+        writer.record(record(2))
+    assert len(entries(store)) == 1
+
+
+def test_many_threads_may_queue(store: Store) -> None:
+    with store.session("run-1") as writer:
+
+        def work(part: int) -> None:
+            for n in range(part, 400, 4):
+                writer.record(record(n))
+            writer.flush()
+            assert len(store.lookup([version(n) for n in range(part, 400, 4)])) == 100
+
+        threads = [threading.Thread(target=work, args=(part,)) for part in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(store.lookup([version(n) for n in range(400)])) == 400
+
+
+# claims
+
+
+def test_a_claim_is_won_once(url: str, tmp_path: Path) -> None:
+    one, _ = opened(url, tmp_path / "one")
+    two, _ = opened(url, tmp_path / "two")
+    with one.session("run-1") as a, two.session("run-2") as b:
+        first = a.claim(VERSIONS)
+        assert first.won == set(VERSIONS)
+        assert set(first.gens.values()) == {1}
+        second = b.claim(VERSIONS)
+        assert second.won == frozenset()
+        assert second.busy == dict.fromkeys(VERSIONS, a.runner_id)
+        assert b.poll() == []
+        a.record(record(0))
+        a.release([VERSIONS[1]])
+        a.flush()
+        assert sorted(b.poll()) == sorted(VERSIONS[:2])
+        third = b.claim(VERSIONS)
+        assert {v: hit.content for v, hit in third.done.items()} == {VERSIONS[0]: '"0"'}
+        assert third.gens == {VERSIONS[1]: 2}
+        assert third.busy == dict.fromkeys(VERSIONS[2:], a.runner_id)
+
+
+def test_what_is_ours_is_won_again_without_a_commit(store: Store) -> None:
+    with store.session("run-1") as writer:
+        writer.claim(VERSIONS)
+        head = store.index.applied
+        assert writer.claim(VERSIONS).gens == dict.fromkeys(VERSIONS, 1)
+        assert store.index.applied == head
+
+
+def test_a_revoked_version_can_be_claimed_at_once(store: Store) -> None:
+    with store.session("run-1") as writer:
+        writer.claim(VERSIONS[:1])
+        writer.record(record(0))
+        writer.flush()
+        writer.revoke([VERSIONS[0]], "asked for by --rerun")
+        result = writer.claim(VERSIONS[:1])
+        assert result.won == {VERSIONS[0]}
+        assert store.lookup(VERSIONS) == {}
+
+
+def test_a_revocation_spares_what_came_after_it_was_decided(url: str, tmp_path: Path) -> None:
+    one, _ = opened(url, tmp_path / "one")
+    two, _ = opened(url, tmp_path / "two")
+    with one.session("run-1") as a:
+        a.record(record(0, content="old"))
+    two.refresh()
+    with two.session("run-2") as b, one.session("run-1") as a:
+        a.revoke([VERSIONS[0]], "missing")
+        a.record(record(0, content="new"))
+        a.flush()
+        b.revoke([VERSIONS[0]], "missing")  # decided before b had read a's new record
+    one.refresh()
+    assert one.lookup(VERSIONS)[VERSIONS[0]].content == "new"
+
+
+def test_who_comes_second_is_told_the_winner(url: str, tmp_path: Path) -> None:
+    one, _ = opened(url, tmp_path / "one")
+    two, _ = opened(url, tmp_path / "two")
+    with one.session("run-1") as a, two.session("run-2") as b:
+        a.record(record(0, content="first"))
+        a.flush()
+        b.record(record(0, content="second"))
+        b.record(record(1))
+        b.flush()
+        assert {v: hit.content for v, hit in b.overtaken().items()} == {VERSIONS[0]: "first"}
+        assert b.overtaken() == {}
+        assert a.overtaken() == {}
+
+
+def test_claims_of_a_session_that_ended_are_free(store: Store) -> None:
+    with store.session("run-1") as writer:
+        writer.claim(VERSIONS)
+    with store.session("run-2") as writer:
+        assert set(writer.claim(VERSIONS).gens.values()) == {2}
+
+
+_CLAIMER = """
+import sys, time
+from pathlib import Path
+from tests.store.making import opened, version
+store, _ = opened(sys.argv[1], Path(sys.argv[2]))
+writer = store.session("run-1")
+print(writer.runner_id, len(writer.claim([version(n) for n in range(10)]).won), flush=True)
+time.sleep(60)
+"""
+
+
+def claimer(url: str, cache: Path) -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _CLAIMER, url, str(cache)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    runner, count = process.stdout.readline().split()
+    assert count == "10"
+    return process, runner
+
+
+def test_a_killed_runner_on_this_host_is_taken_over_at_once(tmp_path: Path, cache: Path) -> None:
+    process, runner = claimer(str(tmp_path / "root"), tmp_path / "other")
+    store, _ = opened(tmp_path / "root", cache)
+    with store.session("run-2") as writer:
+        assert set(writer.claim(VERSIONS).busy.values()) == {runner}
+        process.kill()
+        process.wait()
+        began = time.monotonic()
+        while not writer.poll():
+            assert time.monotonic() - began < 5
+            time.sleep(0.02)
+        assert set(writer.claim(VERSIONS).gens.values()) == {2}
+
+
+def test_a_dead_runner_on_another_host_is_taken_over_when_its_heartbeat_is_old(
+    url: str, tmp_path: Path, cache: Path
+) -> None:
+    store, _ = opened(url, cache)
+    said = {"host": "elsewhere", "pid": 1, "pid_start": 1, "head": 0}
+    store.root.put(beat_key("r-far"), json.dumps(said).encode())
+    store.committer.commit("r-far", [Claim("r-far", "x", 1, [v.hex() for v in VERSIONS])])
+    with store.session("run-2") as writer:
+        assert set(writer.claim(VERSIONS).busy.values()) == {"r-far"}
+        assert writer.poll() == []
+        began = time.monotonic()
+        while len(writer.poll()) < 10:
+            assert time.monotonic() - began < 5
+            time.sleep(0.05)
+        assert set(writer.claim(VERSIONS).gens.values()) == {2}
+
+
+def test_a_stopped_process_is_taken_over(tmp_path: Path, cache: Path) -> None:
+    process, _ = claimer(str(tmp_path / "root"), tmp_path / "other")
+    store, _ = opened(tmp_path / "root", cache)
+    try:
+        with store.session("run-2") as writer:
+            assert writer.claim(VERSIONS).busy
+            process.send_signal(signal.SIGSTOP)
+            began = time.monotonic()
+            while not writer.claim(VERSIONS).won:
+                assert time.monotonic() - began < 5
+                time.sleep(0.05)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+# many processes
+
+
+_RACER = """
+import json, sys
+from pathlib import Path
+from tests.store.making import opened, record, version
+url, cache, name = sys.argv[1:]
+store, _ = opened(url, Path(cache))
+won = []
+with store.session(name) as writer:
+    for start in range(0, 120, 6):
+        versions = [version(n) for n in range(start, start + 9)]
+        result = writer.claim(versions)
+        for n in range(start, start + 9):
+            if version(n) in result.won:
+                won.append(n)
+                writer.record(record(n, runner=writer.runner_id, run=name, content=name))
+print(json.dumps(won))
+"""
+
+
+def race(url: str, caches: list[Path]) -> list[list[int]]:
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _RACER, url, str(cache), f"run-{n}"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for n, cache in enumerate(caches)
+    ]
+    return [json.loads(racer.communicate()[0]) for racer in racers]
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["own index", "one index"])
+def test_processes_that_commit_at_once_lose_nothing_and_win_once(
+    url: str, tmp_path: Path, shared: bool
+) -> None:
+    opened(url, tmp_path / "made")[0].close()
+    caches = [tmp_path / ("c" if shared else f"c{n}") for n in range(3)]
+    won = race(url, caches)
+    store, warnings = opened(url, tmp_path / "reader")
+    assert warnings == []
+    history = read_log(store)
+    assert history.missing == []
+    claims = [v for e in entries(store) if isinstance(e, Claim) for v in e.versions]
+    records = [e for e in entries(store) if isinstance(e, Record)]
+    assert sorted(set(claims)) == sorted({version(n).hex() for n in range(123)})
+    assert sum(map(len, won)) == len(records)
+    assert sorted(n for mine in won for n in mine) == list(range(123))  # each won once
+    assert len(claims) == 123
+    for name, mine in enumerate(won):
+        of_mine = [e.v for e in records if e.run == f"run-{name}"]
+        assert of_mine == [version(n).hex() for n in mine]
+    hits = store.lookup([version(n) for n in range(123)])
+    first = {e.v: e.content for e in reversed(records)}
+    assert {v.hex(): hit.content for v, hit in hits.items()} == first
+    for cache in set(caches):
+        same, warnings = opened(url, cache)
+        assert warnings == []
+        assert same.lookup([version(n) for n in range(123)]) == hits
+
+
+_VICTIM = """
+import sys
+from pathlib import Path
+from tests.store.making import opened, record, version
+store, _ = opened(sys.argv[1], Path(sys.argv[2]))
+writer = store.session("run")
+n = int(sys.argv[3])
+print("ready", flush=True)
+while True:
+    count = 1 + n * 7919 % 90
+    writer.claim([version(k) for k in range(n, n + count)])
+    for _ in range(count):
+        writer.record(record(n, log="x" * (n * 104729 % 3000)))
+        n += 1
+    writer.flush()
+    print(n, flush=True)
+"""
+
+
+def test_kill_9_at_any_moment_loses_nothing_that_was_acknowledged(
+    tmp_path: Path, cache: Path
+) -> None:
+    url, start = str(tmp_path / "root"), 0
+    chance = random.Random(7)
+    for _ in range(12):
+        victim = subprocess.Popen(
+            [sys.executable, "-c", _VICTIM, url, str(cache), str(start)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert victim.stdout is not None
+        victim.stdout.readline()
+        time.sleep(chance.uniform(0, 0.15))
+        victim.kill()
+        said = [int(line) for line in victim.communicate()[0].split("\n")[:-1]]
+        start = said[-1] if said else start
+        store, warnings = opened(url, cache)
+        assert warnings == []
+        assert len(store.lookup([version(n) for n in range(start)])) == start
+        assert store.records([version(n) for n in range(start)]).keys() == {
+            version(n) for n in range(start)
+        }
+        store.close()
+    assert start > 100
+    store, warnings = opened(url, tmp_path / "another cache")
+    assert len(store.lookup([version(n) for n in range(start)])) == start
+    assert read_log(store).damaged == {}
+    assert warnings == []
+
+
+# faults
+
+
+_FULL = """
+import os, sys
+from pathlib import Path
+from ems.errors import StoreError
+from ems.store.store import Store
+from tests.store.making import record, version, QUICK
+store = Store.open("/mnt/s", cache=Path(sys.argv[1]), timing=QUICK)
+writer = store.session("run-1")
+Path("/mnt/filler").write_bytes(bytes(600_000))
+n = 0
+try:
+    while True:
+        writer.record(record(n, log=os.urandom(1000).hex()))
+        n += 1
+        if n % 50 == 0:
+            writer.flush()
+except StoreError as e:
+    print(e)
+try:
+    writer.claim([version("other")])
+    raise SystemExit("a claim on a full disk")
+except StoreError as e:
+    print(e)
+os.unlink("/mnt/filler")
+writer.flush()
+writer.record(record("after"))
+writer.close()
+again = Store.open("/mnt/s", cache=Path(sys.argv[1] + "2"), timing=QUICK)
+assert len(again.lookup([version(k) for k in range(n)])) == n, n
+assert again.lookup([version("after")])
+print("recorded", n)
+"""
+
+
+@rig("mounts")
+def test_a_full_disk_stops_the_writer_and_loses_nothing_once_there_is_space(
+    cache: Path,
+) -> None:
+    script = f"mount -t tmpfs -o size=1m tmpfs /mnt && {sys.executable} - {cache}"
+    done = subprocess.run(
+        namespace(["sh", "-c", script]), input=_FULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first, second, last = done.stdout.splitlines()
+    for line in (first, second):
+        assert "/mnt/s" in line
+        assert "No space left" in line
+        assert "emsctl gc" in line
+    assert int(last.split()[1]) >= 50
+
+
+_READ_ONLY = """
+import subprocess, sys
+from pathlib import Path
+from ems.errors import StoreError
+from ems.store.store import Store
+from tests.store.making import record, version, QUICK
+store = Store.open("/mnt/s", cache=Path(sys.argv[1]), timing=QUICK)
+with store.session("run-1") as writer:
+    writer.record(record(1))
+store.close()
+subprocess.run(["mount", "-o", "remount,ro", "/mnt"], check=True)
+store = Store.open("/mnt/s", cache=Path(sys.argv[2]), timing=QUICK)
+assert store.lookup([version(1)])
+assert store.record(version(1)).task == "collect"
+assert not store.writable
+for act in (
+    lambda: store.session("run-2"),
+    lambda: store.arrivals(["aa"], note=True),
+    lambda: store.objects.put_bytes(b"x"),
+):
+    try:
+        act()
+    except StoreError as e:
+        print(e)
+assert store.arrivals(["aa"], note=False) == ["aa"]
+"""
+
+
+@rig("mounts")
+def test_a_read_only_store_is_read_and_refuses_a_session(tmp_path: Path) -> None:
+    script = f"mount -t tmpfs -o size=9m tmpfs /mnt && {sys.executable} - {tmp_path}/a {tmp_path}/b"
+    done = subprocess.run(
+        namespace(["sh", "-c", script]),
+        input=_READ_ONLY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        assert "/mnt/s: " in line
+        assert "may not be written" in line
+
+
+@pytest.mark.parametrize("how", ["removed", "emptied", "replaced"])
+def test_a_store_that_vanishes_is_told_and_never_made_again(
+    tmp_path: Path, cache: Path, how: str
+) -> None:
+    path = tmp_path / "root"
+    store, _ = opened(path, cache)
+    writer = store.session("run-1")
+    writer.claim(VERSIONS)
+    shutil.rmtree(path)
+    if how == "emptied":
+        path.mkdir()
+    if how == "replaced":
+        opened(path, tmp_path / "other")[0].close()
+    writer.record(record(1))
+    for act in (writer.flush, store.refresh, lambda: writer.claim([version("x")])):
+        with pytest.raises(StoreError, match=r"root: the store vanished.*Try: "):
+            act()
+    with pytest.raises(StoreError):
+        writer.close()
+    if how == "removed":
+        assert not path.exists()
+    else:
+        assert not [*path.glob("log/*"), *path.glob("runners/*")]
+
+
+def test_a_far_store_that_is_emptied_is_told(s3_url: str, cache: Path) -> None:
+    store, _ = opened(s3_url, cache)
+    writer = store.session("run-1")
+    writer.record(record(1))
+    writer.flush()
+    store.root.delete([s.key for s in store.root.list("log/")])
+    with pytest.raises(StoreError, match="vanished"):
+        writer.claim(VERSIONS)
+    writer.close()
+
+
+def test_an_object_that_can_not_be_made_durable_holds_its_record_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, size = store.objects.put_bytes(b"data")
+    full = StoreError(store.url, "no space to write", "free some")
+    monkeypatch.setattr("ems.store.shelf.Shelf.sync", lambda *_: (_ for _ in ()).throw(full))
+    writer = store.session("run-1")
+    writer.record(record(1, files=[[digest, size]]))
+    with pytest.raises(StoreError, match="no space"):
+        writer.flush()
+    assert store.lookup([version(1)]) == {}
+    monkeypatch.undo()
+    writer.close()
+    assert store.lookup([version(1)])[version(1)].has_files
+
+
+def test_the_writer_goes_on_by_itself_after_a_fault(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = StoreError(store.url, "no space to write", "free some")
+    monkeypatch.setattr(FolderRoot, "put_new", lambda *_, **__: (_ for _ in ()).throw(full))
+    with store.session("run-1") as writer:
+        writer.record(record(1))
+        deadline = time.monotonic() + 5
+        while True:  # whoever goes on queueing is told
+            assert time.monotonic() < deadline
+            try:
+                writer.poll()
+            except StoreError:
+                break
+            time.sleep(0.01)
+        with pytest.raises(StoreError):
+            writer.record(record(2))
+        monkeypatch.undo()
+        while not store.lookup([version(2)]):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        writer.record(record(3))
+    assert len(store.lookup([version(n) for n in (1, 2, 3)])) == 3
+
+
+def test_a_deleted_segment_is_not_written_again(tmp_path: Path, cache: Path) -> None:
+    url = tmp_path / "root"
+    store, _ = opened(url, cache)
+    slow, _ = opened(url, tmp_path / "slow")
+    with store.session("run-1") as writer:
+        for n in range(5):
+            writer.record(record(n))
+            writer.flush()
+    os.unlink(url / "log" / "000000000003.seg")
+    with slow.session("run-2") as writer:
+        writer.record(record("new"))
+    assert not (url / "log" / "000000000003.seg").exists()
+    assert (url / "log" / "000000000006.seg").exists()
+    fresh, _ = opened(url, tmp_path / "fresh")
+    assert len(fresh.lookup([version(n) for n in (0, 1, 2, 3, 4, "new")])) == 5
