@@ -85,7 +85,10 @@ def test_an_empty_file_says_nothing(home: Path, text: str) -> None:
     [
         ("jobs: 2\nstroe: x\n", ".ems.yaml:2: unknown key 'stroe' (did you mean 'store'?)"),
         ("jobs: 2\n\nwat: x\n", ".ems.yaml:3: unknown key 'wat' (known: store, environment, jobs)"),
-        ("store: 3\n", ".ems.yaml:1: store: 3 does not fit (allowed: a folder or s3://bucket/prefix)"),
+        (
+            "store: 3\n",
+            ".ems.yaml:1: store: 3 does not fit (allowed: a folder or s3://bucket/prefix)",
+        ),
         ("store: ''\n", ".ems.yaml:1: store: '' does not fit"),
         ("jobs: many\n", ".ems.yaml:1: jobs: 'many' does not fit (allowed: a whole number from 1)"),
         ("jobs: 0\n", "jobs: 0 does not fit"),
@@ -119,9 +122,14 @@ def test_yaml_is_imported_only_for_a_file(home: Path) -> None:
     import subprocess
     import sys
 
-    program = "import sys; from ems.settings import Settings; Settings.load('.'); print('yaml' in sys.modules)"
+    program = (
+        "import sys; from ems.settings import Settings; Settings.load('.');"
+        "print('yaml' in sys.modules)"
+    )
     for text, loaded in ((None, "False"), ("jobs: 1", "True")):
         if text is not None:
             (home / ".ems.yaml").write_text(text)
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
         assert done.stdout.strip() == loaded

@@ -34,7 +34,11 @@ def test_an_attempt_that_failed(ask: Call) -> None:
 def test_json(ask: Call) -> None:
     first, *_ = ask("logs", "last", "collect", "-o", "json").json
     assert list(first) == ["label", "version", "state", "run", "log", "metrics"]
-    assert (first["label"], first["state"], first["log"]) == ("collect[0]", "done", "collecting 0\n")
+    assert (first["label"], first["state"], first["log"]) == (
+        "collect[0]",
+        "done",
+        "collecting 0\n",
+    )
 
 
 def test_what_is_not_there(ask: Call) -> None:
@@ -93,5 +97,3 @@ def test_a_log_whose_object_is_gone_says_so(lab: Lab, tell: Call) -> None:
     Path(lab.root, ".ems", "objects", digest[:2], digest).unlink()
     gone = tell("logs", "talk")
     assert gone.code == 0 and "5001 bytes of output are gone from the store" in gone.out
-
-

@@ -16,7 +16,17 @@ from ems.errors import EmsError
 from tests.cli.conftest import call
 from tests.e2e.lab import EMSCTL, Lab
 
-HEAVY = ("rich", "yaml", "msgspec", "obstore", "numpy", "asyncio", "sqlite3", "ems.pipeline", "ems.store")
+HEAVY = (
+    "rich",
+    "yaml",
+    "msgspec",
+    "obstore",
+    "numpy",
+    "asyncio",
+    "sqlite3",
+    "ems.pipeline",
+    "ems.store",
+)
 
 
 def test_help_lists_every_command_and_imports_none() -> None:
@@ -25,7 +35,9 @@ def test_help_lists_every_command_and_imports_none() -> None:
         "try:\n    main(['--help'])\nexcept SystemExit as end:\n    assert end.code == 0\n"
         "print(*sys.modules, file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     loaded = set(done.stderr.split())
     assert not loaded & {module for module, _ in COMMANDS.values()}
     assert not loaded & set(HEAVY)
@@ -55,7 +67,10 @@ def test_version_and_no_words(tmp_path: Path) -> None:
         (["rnus"], "emsctl: rnus: no such command (did you mean 'runs'?). Try: emsctl --help"),
         (["--bogus"], "emsctl: no such option '--bogus'. Try: emsctl --help"),
         (["runs", "--al"], "emsctl: runs: no such option '--al'"),
-        (["runs", "--store", "x"], "emsctl: runs: no such option '--store'. Try: emsctl --store … runs"),
+        (
+            ["runs", "--store", "x"],
+            "emsctl: runs: no such option '--store'. Try: emsctl --store … runs",
+        ),
         (["runs", "-n", "x"], "emsctl: runs: invalid value for '-n' / '--number': 'x'"),
         (["show"], "emsctl: show: missing argument 'RUN|VERSION'. Try: emsctl show --help"),
         (["-C", "nowhere", "runs"], "emsctl: -C nowhere: no such file or directory"),
@@ -119,7 +134,9 @@ def test_the_unforeseen_is_kept_whole(tmp_path: Path, monkeypatch: pytest.Monkey
     done = call(tmp_path, "boom")
     (kept,) = (tmp_path / "cache" / "crashes").iterdir()
     assert done.code == 1 and done.err.count("\n") == 1
-    assert f"unexpected RuntimeError: what nobody thought of; the traceback is in {kept}" in done.err
+    assert (
+        f"unexpected RuntimeError: what nobody thought of; the traceback is in {kept}" in done.err
+    )
     assert "nobody thought of" in kept.read_text() and "Traceback" in kept.read_text()
 
 
@@ -141,7 +158,9 @@ def test_a_reader_that_leaves_ends_it_quietly(shared: Lab) -> None:
     assert process.wait(30) == 141 and error == ""
 
 
-def test_a_store_of_another_folder(shared: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_of_another_folder(
+    shared: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EMS_CACHE", str(shared.cache))
     store = str(shared.root / ".ems")
     assert len(call(tmp_path, "--store", store, "runs", "-o", "json").json) == 3

@@ -10,9 +10,23 @@ from tests.e2e.lab import Lab
 
 def test_the_newest_comes_first(ask: Call) -> None:
     head, *rows = ask("runs").lines
-    assert head.split() == ["run", "pipeline", "state", "started", "took", "ran", "cached", "failed", "who"]
+    assert head.split() == [
+        "run",
+        "pipeline",
+        "state",
+        "started",
+        "took",
+        "ran",
+        "cached",
+        "failed",
+        "who",
+    ]
     assert [row.split()[2] for row in rows] == ["failed", "done", "done"]
-    assert [row.split()[-4:-1] for row in rows] == [["2", "2", "1"], ["3", "2", "0"], ["5", "0", "0"]]
+    assert [row.split()[-4:-1] for row in rows] == [
+        ["2", "2", "1"],
+        ["3", "2", "0"],
+        ["5", "0", "0"],
+    ]
 
 
 def test_json_has_stable_keys(ask: Call) -> None:

@@ -76,7 +76,9 @@ def test_an_input_file_and_an_environment(lab: Lab, tell: Call) -> None:
     lab.write("data.txt", "other")
     lab.emsctl("run", "pipeline.py", "-q")
     lines = tell("why", "collect[0]").lines
-    assert lines[1].startswith("  argument data: data.txt (9 B, ") and "→ data.txt (5 B, " in lines[1]
+    assert (
+        lines[1].startswith("  argument data: data.txt (9 B, ") and "→ data.txt (5 B, " in lines[1]
+    )
 
 
 def test_cache_false(lab: Lab, tell: Call) -> None:

@@ -85,7 +85,7 @@ def test_nothing_remains_after_close(place: Place, tmp_path: Path) -> None:
     place.until(lambda: place.log(handle).endswith(b"\n"))
     pids = [int(word) for word in place.log(handle).split()]
     place.backend.close()
-    assert not _alive(pids)
+    _wait_until_gone(pids)
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
@@ -145,10 +145,14 @@ def test_kill_9_of_the_runner_ends_workers_and_their_children(
     (os.killpg if whole_group else os.kill)(runner.pid, signal.SIGKILL)
     runner.wait()
     runner.stdout.close()
+    _wait_until_gone([*pids, *idle])
+
+
+def _wait_until_gone(pids: list[int]) -> None:
     deadline = time.monotonic() + 1.0
-    while _alive([*pids, *idle]) and time.monotonic() < deadline:
+    while _alive(pids) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert _alive([*pids, *idle]) == []
+    assert _alive(pids) == []
 
 
 def _alive(pids: list[int]) -> list[int]:
@@ -207,3 +211,17 @@ def test_a_failed_version_before_a_canceled_one(place: Place) -> None:
     place.backend.cancel([handle], grace_s=5)
     assert place.finish(handle).state is JobState.CANCELED
     assert [end["reason"] for end in place.ends(handle)] == ["exception", "canceled"]
+
+
+def test_live_output_of_the_dead_is_swept(tmp_path: Path) -> None:
+    host = os.uname().nodename
+    dead, alive, other = f"{host}-4194305-1", f"{host}-{os.getpid()}-999", "elsewhere-4194305-1"
+    for name in (dead, alive, other):
+        (tmp_path / "live" / name).mkdir(parents=True)
+    backend = LocalBackend(cpus=1, cache=tmp_path)
+    assert len(list((tmp_path / "live").iterdir())) == 3
+    place = Place(backend, tmp_path)
+    assert place.run(place.parcel(PID, [("f", {})]))[0]["ok"]
+    assert len(list((tmp_path / "live").iterdir())) == 3
+    backend.close()
+    assert {path.name for path in (tmp_path / "live").iterdir()} == {alive, other}

@@ -178,7 +178,7 @@ IN_PIPELINE: dict[str, tuple[str, list[str]]] = {
     "error": ("{}['key']", ["KeyError: 'key'"]),
     "cycle": ("main()", ["main → main"]),
     "long cycle": ("second()", ["main → second → third → main"]),
-    "endless": ("endless(0)", ["endless"]),
+    "endless": ("endless(0)", ["pipeline.py:", "calls itself"]),
     "result": ("return object()", ["result", "object"]),
 }  # fmt: skip
 

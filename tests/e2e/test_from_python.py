@@ -149,7 +149,7 @@ CELLS = """
         return Row(math.floor(helper.double(shift(n))))
 
     @ems.task
-    def read(row):
+    def read(row: Row):
         return [type(row).__name__, row.value]
     ''')
     cell('''
@@ -168,6 +168,8 @@ CELLS = """
     cell("show(ems.run(pipe, n=2))")
     cell("def shift(x):\\n    return x - OFFSET\\n")
     cell("show(ems.run(pipe, n=2))")
+    cell("del read.fn.__annotations__['row']")
+    cell("ems.run(pipe, n=2)")
     """
 
 
@@ -185,5 +187,6 @@ def test_cells_of_a_notebook(lab: Lab, files: str) -> None:
         "True 14 ['Row', 14] {'cached': 3}",
         "True -6 ['Row', -6] {'ran': 2, 'cached': 1}",
     ], done.err
+    assert "annotate the argument that holds one, as in `row: Row`" in done.err
     again = lab.python("-c", starter, *([files] if files else []))
     assert again.out.splitlines()[0] == "True 6 ['Row', 6] {'cached': 3}", again.err

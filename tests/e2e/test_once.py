@@ -133,7 +133,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_published(lab: Lab) -> None
     assert then.result[0] == "CHANGED MEANWHILE"
     assert then.versions["read"] != run.versions["read"]
     path.write_text("as it was")
-    assert lab.run().ran == ["read", "shout"]
+    assert "read" in lab.run().ran
 
 
 def test_the_same_result_stops_the_wave(lab: Lab) -> None:

@@ -48,26 +48,26 @@ def read(log: Log, n: int = 0) -> dict[int, list[str]]:
 
 def test_segments_are_read_in_order(log: Log) -> None:
     for n in (1, 2, 3):
-        assert log.publish(n, "r", body(f"a{n}", "b"), durable=n % 2 == 0)
+        assert log.publish(n, "r", body(f"a{n}", "b"))
     assert read(log) == {1: ["a1", "b"], 2: ["a2", "b"], 3: ["a3", "b"]}
     assert read(log, 2) == {3: ["a3", "b"]}
     assert read(log, 3) == {}
 
 
 def test_a_number_is_given_once(log: Log) -> None:
-    assert log.publish(1, "r-1", body("a"), durable=True)
-    assert log.publish(1, "r-2", body("b"), durable=True) is None
+    assert log.publish(1, "r-1", body("a"))
+    assert log.publish(1, "r-2", body("b")) is None
     assert read(log) == {1: ["a"]}
 
 
 def test_a_put_whose_answer_was_lost_finds_itself(log: Log) -> None:
-    first = log.publish(1, "r-1", body("a"), durable=True)
-    assert log.publish(1, "r-1", body("a"), durable=True) == first
+    first = log.publish(1, "r-1", body("a"))
+    assert log.publish(1, "r-1", body("a")) == first
 
 
 def test_lines_are_read_back_by_place(log: Log) -> None:
-    first = log.publish(1, "r", body("a", "b", "c"), durable=True)
-    second = log.publish(2, "r", body("d"), durable=True)
+    first = log.publish(1, "r", body("a", "b", "c"))
+    second = log.publish(2, "r", body("d"))
     assert first is not None
     assert second is not None
     places = [place for _, place in (*first.entries, *second.entries)]
@@ -79,7 +79,7 @@ def test_a_damaged_segment_is_skipped_with_a_warning(
     log: Log, root: Root, warnings: list[str]
 ) -> None:
     for n in (1, 2, 3):
-        log.publish(n, "r", body(f"a{n}"), durable=True)
+        log.publish(n, "r", body(f"a{n}"))
     data = root.get(name(2))
     assert data is not None
     root.put(name(2), data[:-5])
@@ -91,14 +91,14 @@ def test_a_damaged_segment_is_skipped_with_a_warning(
 
 def test_an_empty_segment_is_skipped(log: Log, root: Root, warnings: list[str]) -> None:
     root.put(name(1), b"")  # what a power cut can leave of one that was not synced
-    log.publish(2, "r", body("a"), durable=True)
+    log.publish(2, "r", body("a"))
     assert read(log) == {1: [], 2: ["a"]}
     assert len(warnings) == 1
 
 
 def test_a_hole_is_passed_over(log: Log, root: Root, warnings: list[str]) -> None:
     for n in range(1, 7):
-        log.publish(n, "r", body(f"a{n}"), durable=True)
+        log.publish(n, "r", body(f"a{n}"))
     root.delete([name(3), name(4)])
     assert list(read(log)) == [1, 2, 5, 6]
     assert warnings == ["log segments 3 to 4 are missing. Try: emsctl check"]
@@ -106,7 +106,7 @@ def test_a_hole_is_passed_over(log: Log, root: Root, warnings: list[str]) -> Non
 
 
 def test_a_newer_segment_is_refused(log: Log, root: Root) -> None:
-    log.publish(1, "r", body("a"), durable=True)
+    log.publish(1, "r", body("a"))
     data = root.get(name(1)) or b""
     root.put(name(2), data.replace(b'"schema":1', b'"schema":9'))
     with pytest.raises(StoreError, match="schema 9"):
@@ -124,8 +124,8 @@ def test_copies_of_far_segments_are_used_and_mended(
 ) -> None:
     root = open_root(s3_url, create=True)
     log = Log(root, warnings.append, tmp_path)
-    log.publish(1, "r", body("a"), durable=True)
-    Log(root, warnings.append, None).publish(2, "r", body("b"), durable=True)
+    log.publish(1, "r", body("a"))
+    Log(root, warnings.append, None).publish(2, "r", body("b"))
     assert read(log) == {1: ["a"], 2: ["b"]}
     copy = tmp_path / name(2)
     copy.write_bytes(copy.read_bytes()[:-3])
@@ -137,7 +137,7 @@ def test_copies_of_far_segments_are_used_and_mended(
 def test_a_far_log_whose_end_is_gone_has_vanished(s3_url: str) -> None:
     root = open_root(s3_url, create=True)
     log = Log(root, lambda _: None, None)
-    log.publish(1, "r", body("a"), durable=True)
+    log.publish(1, "r", body("a"))
     assert read(log, 1) == {}
     root.delete([name(1)])
     with pytest.raises(StoreError, match="vanished"):

@@ -113,7 +113,7 @@ class Earlier:
                 if each.version == row.version:
                     return Reason(row.label, row.task, row.version, row.how, "again", like)
                 changes = self._comparison.changes(old, made)
-                if best is None or len(changes) < len(best[1]):
+                if best is None or len(changes) <= len(best[1]):
                     best = like, changes
             if best is not None:
                 return Reason(row.label, row.task, row.version, row.how, "new", *best)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,19 +10,22 @@ from ems.cli import lookup
 from ems.cli.context import output_option, reading
 from ems.cli.tables import print_facts, print_json
 from ems.cli.texts import plural, size
-from ems.store.log import Log
 from ems.units import seconds
 
 if TYPE_CHECKING:
-    from ems.store.gc import Garbage, Keeping
-    from ems.store.segment import Segment
-    from ems.store.store import Store
+    from ems.store.gc import Garbage
 
 
 @click.command()
 @click.option("--keep", type=click.IntRange(0), metavar="N", help="Keep the newest N runs only.")
 @click.option("--older-than", metavar="AGE", help="Let go of runs older than this: 30d, 12h.")
 @click.option("--drop", multiple=True, metavar="RUN", help="Let go of this run.")
+@click.option(
+    "--grace",
+    default="1h",
+    metavar="AGE",
+    help="Spare what is younger; less than 1h is safe only while nothing runs  [default: 1h]",
+)
 @click.option(
     "--yes", "--delete", "delete", is_flag=True, help="Delete; else only say what would go."
 )
@@ -35,6 +36,7 @@ def gc(
     keep: int | None,
     older_than: str | None,
     drop: tuple[str, ...],
+    grace: str,
     delete: bool,
     output: str,
 ) -> None:
@@ -48,54 +50,19 @@ def gc(
     JSON: {deleted, bytes, waiting, kept: [run], dropped: [run], versions, objects,
     runners}. `bytes` are free now or would be, `waiting` once the living runners end.
     """
+    from ems.store.entries import Drop
     from ems.store.gc import Keeping, find_garbage, sweep
 
     age = None if older_than is None else seconds(older_than, "--older-than")
-    keeping = Keeping(newest=keep, younger_than_s=age)
+    spared = seconds(grace, "--grace")
     with reading(ctx) as store:
-        drops = [lookup.run_of(store, word).summary.id for word in drop]
-        if not delete:
-            _show(_planned(store, keeping, drops), None, output)
-            return
-        if drops:
-            _drop(store, drops)
-        found = find_garbage(store, keeping)
-        _show(found, sweep(store, found), output)
-
-
-def _drop(store: Store, runs: Sequence[str]) -> None:
-    from ems.store.entries import Drop
-
-    store.committer.commit("", [Drop(run) for run in runs])
-
-
-def _planned(store: Store, keeping: Keeping, drops: Sequence[str]) -> Garbage:
-    """Return what could go if these runs were dropped, and write nothing."""
-    from ems.store.gc import find_garbage
-
-    planned = copy.copy(store)
-    planned.log = _Dropped(store.log, drops)
-    return find_garbage(planned, keeping)
-
-
-class _Dropped(Log):
-    """A log as it would be with runs dropped."""
-
-    def __init__(self, log: Log, drops: Sequence[str]) -> None:
-        self.__dict__.update(log.__dict__)
-        self._drops = drops
-
-    def all(self, n: int = 0) -> Iterator[list[Segment]]:
-        """Yield what the log has, and then that the runs are dropped."""
-        from ems.store.entries import Drop
-        from ems.store.segment import Place, Segment
-
-        last = n
-        for segments in super().all(n):
-            last = segments[-1].n if segments else last
-            yield segments
-        place = Place(last, 0, 0)
-        yield [Segment(last, "", b"", [(Drop(run), place) for run in self._drops])]
+        drops = frozenset(lookup.run_of(store, word).summary.id for word in drop)
+        keeping = Keeping(newest=keep, younger_than_s=age, dropped=drops)
+        if drops and delete:
+            store.committer.commit("", [Drop(run) for run in sorted(drops)])
+        found = find_garbage(store, keeping, grace_s=spared)
+        freed = sweep(store, found, grace_s=spared) if delete else None
+    _show(found, freed, output)
 
 
 def _show(found: Garbage, freed: int | None, output: str) -> None:

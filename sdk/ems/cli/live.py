@@ -164,11 +164,11 @@ def reason_text(failure: Failure) -> str:
     """Return why an attempt failed, in a few words."""
     if failure.reason == "exception":
         return f"{failure.kind}: {failure.message}"
-    if failure.signal is not None:
-        return f"{failure.reason}, signal {failure.signal}"
     if failure.reason == "exit":
         return f"exit code {failure.exit_code}"
     text = failure.reason.replace("_", " ")
+    if failure.signal is not None:
+        text += f" {failure.signal}" if text == "signal" else f", signal {failure.signal}"
     return f"{text}: {failure.message}" if failure.message else text
 
 

@@ -1,7 +1,8 @@
 """Ends worker groups when this process is gone, however it went.
 
 A shell holds the other end of a pipe. When the pipe closes, which a kill -9 does too, it kills the
-process groups that were named last. It sleeps in a read otherwise.
+process groups that were named last, and on Linux all that carries the workers' mark in its
+environment: what left its group. It sleeps in a read otherwise.
 """
 
 from __future__ import annotations
@@ -14,13 +15,19 @@ trap '' HUP INT TERM QUIT
 groups=
 while IFS= read -r line; do groups=$line; done
 for group in $groups; do kill -s KILL -- "-$group"; done
+[ -n "$groups" ] && [ -d /proc/self ] || exit 0
+for file in $(grep -ls -- "$1" /proc/[0-9]*/environ); do
+  file=${file%/environ}
+  kill -s KILL "${file#/proc/}"
+done
 """
 
 
 class Lifeline:
     """The shell and the pipe to it; started with the first group."""
 
-    def __init__(self) -> None:
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
         self._process: subprocess.Popen[bytes] | None = None
 
     def name(self, groups: Iterable[int]) -> None:
@@ -40,10 +47,9 @@ class Lifeline:
                 process.wait()
                 self.name(named)
 
-    @staticmethod
-    def _start() -> subprocess.Popen[bytes]:
+    def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            ["/bin/sh", "-c", _SCRIPT],
+            ["/bin/sh", "-c", _SCRIPT, "sh", self._mark],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

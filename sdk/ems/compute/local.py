@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import selectors
-import tempfile
 import time
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
 
-from ems.compute import machine, plain
+from ems.compute import live, machine, plain
 from ems.compute.backend import Capabilities
 from ems.compute.capacity import Room
 from ems.compute.job import Handle, Job, JobState, JobStatus, Reason
@@ -34,7 +33,7 @@ class LocalBackend:
 
     What is not given is found: CPUs, memory and GPU ids. `jobs_limit` bounds how many jobs run at
     once, whatever they need. `cache` keeps the worker's code; live output is under `folder`, by
-    default a folder of its own that `close` removes.
+    default a folder of its own in the cache that `close` removes.
     """
 
     def __init__(
@@ -51,9 +50,10 @@ class LocalBackend:
         mib = int((machine.memory_gib() if memory_gib is None else memory_gib) * 1024)
         self._total = self._room = Room(millicpus, mib, ids, jobs_limit or _MOST_JOBS)
         self._own_folder = folder is None
-        self._folder = Path(tempfile.mkdtemp(prefix="ems-live-")) if folder is None else folder
+        cache = cache or machine.cache_folder()
+        self._folder = live.folder_in(cache) if folder is None else folder
         self._selector = selectors.DefaultSelector()
-        self._pool = Pool(cache or machine.cache_folder(), self._folder, self._selector)
+        self._pool = Pool(cache, self._folder, self._selector)
         self._pool.most_idle = max(2, ceil(millicpus / 1000))
         self._jobs: dict[str, Tracked] = {}
         self._live = 0

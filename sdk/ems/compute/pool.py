@@ -14,12 +14,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ems.compute import ship, variables
+from ems.compute import live, ship, variables
 from ems.compute.lifeline import Lifeline
 from ems.compute.pipes import LineReader, LineWriter
 from ems.worker import scratch, usage
 
 _PIPE_BYTES = 1024 * 1024
+_MARK = "EMS_WORKER"
+"""The variable by which whatever a task started is found. A run inside a task adds to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,15 @@ class Kind:
 class Worker:
     """One worker process, as seen from outside."""
 
-    def __init__(self, kind: Kind, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(
+        self, kind: Kind, process: subprocess.Popen[bytes], log: Path, mark: str
+    ) -> None:
         assert process.stdin is not None and process.stdout is not None
         self.kind = kind
         self.process = process
         self.pid = process.pid
         self.log = log
+        self.mark = mark
         self.reader = LineReader(process.stdout.fileno())
         self.writer = LineWriter(process.stdin.fileno())
         self.greeted = False
@@ -79,7 +84,8 @@ class Pool:
         self._folder = folder
         self._selector = selector
         self._app: Path | None = None
-        self._lifeline = Lifeline()
+        self._mark = f"{os.environ.get(_MARK, '')}/{os.urandom(6).hex()}-"
+        self._lifeline = Lifeline(self._mark)
         self._count = 0
         self.most_idle = 2
         self.tells_ends = hasattr(os, "pidfd_open")
@@ -114,7 +120,9 @@ class Pool:
         if self._app is None:
             self._app = ship.extracted(self._cache)
             self._folder.mkdir(parents=True, exist_ok=True)
+            live.sweep(self._folder)
         self._count += 1
+        mark = f"{self._mark}{self._count}."
         log = self._folder / f"worker-{self._count}.log"
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
         try:
@@ -124,7 +132,10 @@ class Pool:
                 stdout=subprocess.PIPE,
                 stderr=output,
                 env=variables.of_worker(
-                    kind.threads, kind.gpus, dict(kind.variables), dict(kind.secrets)
+                    kind.threads,
+                    kind.gpus,
+                    {**dict(kind.variables), _MARK: mark},
+                    dict(kind.secrets),
                 ),
                 start_new_session=True,
                 bufsize=0,
@@ -132,7 +143,7 @@ class Pool:
             )
         finally:
             os.close(output)
-        worker = Worker(kind, process, log)
+        worker = Worker(kind, process, log, mark)
         self.workers[worker.pid] = worker
         self._lifeline.name(self.workers)
         self._selector.register(worker.reader.fd, selectors.EVENT_READ, ("read", worker))
@@ -173,6 +184,8 @@ class Pool:
         """Kill a worker with all that it started, free what it held, return its exit status."""
         worker.kill()
         status = worker.process.wait()
+        if worker.busy is not None:  # an idle one has ended all that its tasks started
+            usage.kill_marked(worker.mark)
         if self.workers.pop(worker.pid, None) is None:
             return status
         if worker in self._idle:

@@ -12,10 +12,12 @@ from typing import Any
 
 from ems.errors import UsageError
 from ems.pipeline import active
-from ems.pipeline.task import AFTER, Options, Parameters, options_of
+from ems.pipeline.task import AFTER, KNOWN, Options, Parameters, options_of, unknown_argument
+from ems.worker.command import Template, TemplateError
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 _OUT = "out."
+KNOWN_HERE = sorted({*KNOWN, "code", "outputs"} - {"pickle", "uses"})
 
 
 class Command:
@@ -38,6 +40,10 @@ class Command:
         self.name = options.name or _program(template)
         self.parameters = Parameters(names, 0, {})
         _check_outputs(self.name, template, self.outputs)
+        try:
+            Template(template)
+        except TemplateError as error:
+            raise UsageError("ems.command", str(error)) from None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         graph = active.graph
@@ -123,8 +129,10 @@ def command(
     the scratch folder, and a change to them runs it again. The result is a dict of files by output.
     The other arguments are those of `ems.task`. Raises UsageError for a template that does not fit.
     """
+    if unknown:
+        raise unknown_argument("ems.command", next(iter(unknown)), KNOWN_HERE)
     options = options_of(
-        "ems.command", unknown, cpus=cpus, memory=memory, gpus=gpus, gpu_kind=gpu_kind, disk=disk,
+        "ems.command", {}, cpus=cpus, memory=memory, gpus=gpus, gpu_kind=gpu_kind, disk=disk,
         timeout=timeout, retries=retries, on=on, spot=spot, name=name, cache=cache, version=version,
         environment=environment,
     )  # fmt: skip

@@ -55,14 +55,17 @@ def _import(path: Path) -> Any:
         raise UsageError(str(path), "can't be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    with in_user_code(Path(folder)):
+    with in_user_code(Path(folder), str(path)):
         spec.loader.exec_module(module)
     return module
 
 
 @contextmanager
-def in_user_code(folder: Path) -> Generator[None]:
-    """Turn whatever goes wrong in a user's file into a UsageError that names its line."""
+def in_user_code(folder: Path, file: str = "") -> Generator[None]:
+    """Turn whatever goes wrong in a user's file into a UsageError that names its line.
+
+    `file` is named where the error itself knows no file.
+    """
     where = str(folder.resolve())
     try:
         yield
@@ -71,16 +74,25 @@ def in_user_code(folder: Path) -> Generator[None]:
     except EmsError:
         raise
     except SyntaxError as error:
-        line = f"{_shown(error.filename or where)}:{error.lineno}"
+        line = _shown(error.filename or file or where)
+        line += f":{error.lineno}" if error.lineno is not None else ""
         text = (error.text or "").strip()
         raise UsageError(
             line, f"syntax error: {error.msg}" + (f": {text}" if text else "")
         ) from None
     except RecursionError as error:
         raise UsageError(_last_line(error, where), "calls itself without an end") from None
-    except Exception as error:
+    except SystemExit as error:
         raise UsageError(
-            _last_line(error, where) or where, f"{type(error).__name__}: {error}"
+            _last_line(error, where) or file or where,
+            f"ends the program (exit code {error.code}) before its pipeline is run",
+            'that under `if __name__ == "__main__":`',
+        ) from None
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise UsageError(
+            _last_line(error, where) or file or where,
+            f"{type(error).__name__}: {said}" if said else type(error).__name__,
         ) from error
 
 

@@ -353,6 +353,7 @@ def _planned(written: Written, store: Store, slots: int) -> Plan:
             counts["depends"], expected.get(name), example.get(name, ""),
         )
         for name, counts in found.items()
+        if counts.total() > counts["left out"]
     ]  # fmt: skip
     busy = [row for row in rows if row.run or row.depends]
     known = all(row.expected_s is not None for row in busy)

@@ -213,12 +213,8 @@ def options_of(
 ) -> Options:
     """Check what a decorator was given and return it; raises UsageError that names the argument."""
     if unknown:
-        word = next(iter(unknown))
-        raise UsageError(
-            subject,
-            f"unknown argument '{word}'{did_you_mean(word, KNOWN)}; known are {', '.join(KNOWN)}",
-        )
-    if isinstance(retries, bool) or retries < 0:
+        raise unknown_argument(subject, next(iter(unknown)), KNOWN)
+    if type(retries) is not int or retries < 0:
         raise UsageError(subject, f"retries={retries!r} is no whole number from 0 up")
     return Options(
         resources=Resources.of(cpus, memory, gpus, gpu_kind, disk),
@@ -232,6 +228,13 @@ def options_of(
         version=None if version is None else str(version),
         environment=environment or {},
         pickle=pickle,
+    )
+
+
+def unknown_argument(subject: str, word: str, known: list[str]) -> UsageError:
+    """Return the error for an argument that a decorator or `ems.command` does not have."""
+    return UsageError(
+        subject, f"unknown argument '{word}'{did_you_mean(word, known)}; known are {', '.join(known)}"
     )
 
 

@@ -226,8 +226,8 @@ def _parts(old: Any, new: Any) -> list[tuple[str, Any, Any]] | None:
     if type(old) is not dict:
         return None
     before, after = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
-    tags = {key for key in (*before, *after) if key[:1] == "$"}
-    if not tags:
+    tags = before.keys() & after.keys() & {"$tuple", "$data", "$named"}
+    if not any(key[:1] == "$" for key in (*before, *after)):
         keys = dict.fromkeys((*before, *after))
         return [(f"[{k!r}]", before.get(k, ABSENT), after.get(k, ABSENT)) for k in keys]
     if tags == {"$tuple"}:

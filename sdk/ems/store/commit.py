@@ -24,6 +24,7 @@ class Committer:
         self._index = index
         self._writable = writable
         self._url = url
+        self._soft: list[int] = []
         self.lock = threading.RLock()
         """Held while something is decided that must still be true when it is written."""
 
@@ -34,7 +35,7 @@ class Committer:
     def commit(
         self, runner: str, entries: Sequence[Entry], lines: Sequence[bytes] | None = None
     ) -> dict[bytes, Hit]:
-        """Publish entries that hold whatever came before; durable when it returns.
+        """Publish entries that hold whatever came before; `harden` makes them durable.
 
         Returns versions whose records came second, with the winner.
         """
@@ -42,15 +43,16 @@ class Committer:
         body = Body(entries, lines if lines is not None else [encode(e) for e in entries])
         with self.lock:
             while True:
-                segment = self._log.publish(self._index.applied + 1, runner, body, durable=True)
+                segment = self._log.publish(self._index.applied + 1, runner, body)
                 if segment is not None:
+                    self._soft.append(segment.n)
                     return self._index.apply([segment])
                 self.refresh()
 
     def attempt(self, runner: str, decide: Callable[[], Sequence[Entry]]) -> bool:
         """Publish what `decide` returns if nothing came before it; False: decide again.
 
-        Not synced: what is written so is worth little after a power cut. True as well where
+        Never hardened: what is written so is worth little after a power cut. True as well where
         there was nothing to write.
         """
         self.may_write()
@@ -59,12 +61,24 @@ class Committer:
             if not entries:
                 return True
             body = Body(entries, [encode(e) for e in entries])
-            segment = self._log.publish(self._index.applied + 1, runner, body, durable=False)
+            segment = self._log.publish(self._index.applied + 1, runner, body)
             if segment is None:
                 self.refresh()
                 return False
             self._index.apply([segment])
             return True
+
+    def harden(self) -> None:
+        """Return when all that was committed would survive a power cut.
+
+        Not under the lock: others, and claims of our own, go on while the disk is written.
+        """
+        soft, self._soft = self._soft, []
+        try:
+            self._log.harden(soft)
+        except BaseException:
+            self._soft[:0] = soft
+            raise
 
     def may_write(self) -> None:
         """Raise StoreError where the store is only read."""

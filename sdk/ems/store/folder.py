@@ -138,6 +138,19 @@ class FolderRoot:
             self._sync_folder(key)
         return True
 
+    def harden(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            try:
+                fd = os.open(key, OPEN, dir_fd=self._fd)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+            except OSError as e:
+                raise self._explain(key, e) from None
+        if keys:
+            self._sync_folder(keys[0])
+
     def put(self, key: str, data: bytes) -> None:
         temp = self._write(key, data, durable=False)
         self._rename(temp, key)

@@ -69,15 +69,22 @@ class Log:
             yield self._read(n, numbers[start : start + _MOST])
             n = numbers[min(start + _MOST, len(numbers)) - 1]
 
-    def publish(self, n: int, runner: str, body: Body, *, durable: bool) -> Segment | None:
-        """Write segment n; None if there was one, which is then to be read first."""
+    def publish(self, n: int, runner: str, body: Body) -> Segment | None:
+        """Write segment n; None if there was one, which is then to be read first.
+
+        Everybody sees it whole at once; `harden` makes it survive a power cut.
+        """
         head = body.head(n, runner)
-        new = self._root.put_new(name(n), head + body.data, durable=durable)
+        new = self._root.put_new(name(n), head + body.data, durable=False)
         # a put whose answer was lost and that was tried again finds itself
         if not new and self.head(n) != head:
             return None
         self._keep(n, head + body.data)
         return body.placed(n, runner, head)
+
+    def harden(self, numbers: Sequence[int]) -> None:
+        """Return when these segments would survive a power cut."""
+        self._root.harden([name(n) for n in numbers])
 
     def head(self, n: int) -> bytes:
         """Return the header line of segment n; empty if there is none."""

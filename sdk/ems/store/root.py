@@ -32,6 +32,10 @@ class Root(Protocol):
         """Create a key with all its bytes at once; False if it was there before."""
         ...
 
+    def harden(self, keys: Sequence[str]) -> None:
+        """Return when keys of one folder, put as not durable, would survive a power cut."""
+        ...
+
     def put(self, key: str, data: bytes) -> None:
         """Create or replace a key at once."""
         ...

@@ -139,6 +139,9 @@ class S3Root:
             raise self._explain(key, e) from None
         return True
 
+    def harden(self, keys: Sequence[str]) -> None:
+        pass  # S3 answers a put when it is durable
+
     def put(self, key: str, data: bytes) -> None:
         import obstore
 

@@ -184,6 +184,7 @@ class Store:
         new = [d for d in dict.fromkeys(digests) if d not in known]
         if new and note:
             self.committer.commit("", [Arrived(new)])
+            self.committer.harden()
             known = self.index.arrived(digests)  # somebody else may have come first
             new = []
         return sorted(known, key=known.__getitem__) + new

@@ -72,6 +72,10 @@ class Writer:
         self._queue: list[tuple[Entry, bytes]] = []
         self._queued = 0
         self._written = 0
+        self._ordered = False
+        self._unsaid: set[str] = set()
+        self._published = 0
+        self._publishing = threading.Lock()
         self._urgent = False
         self._closing = False
         self._fault: EmsError | None = None
@@ -89,7 +93,8 @@ class Writer:
     def claim(self, versions: Sequence[bytes]) -> ClaimResult:
         """Claim versions in one commit, all that are free, be it from a dead runner.
 
-        What was queued before is written first, so that a revoked version can be claimed.
+        What was revoked, released or recorded of them before is written first. It does not wait
+        for the disk: a claim is worth nothing after a power cut.
         """
         self._raise_fault()
         committer, plan = self._parts.committer, Plan()
@@ -102,8 +107,9 @@ class Writer:
                 for gen, free in plan.free.items()
             ]
 
-        with committer.lock:
+        if self._ordered or not self._unsaid.isdisjoint([v.hex() for v in versions]):
             self._write_queued()
+        with committer.lock:
             committer.refresh()
             while not committer.attempt(self.runner_id, decide):
                 continue
@@ -132,6 +138,7 @@ class Writer:
 
     def record(self, entry: Record) -> None:
         """Queue a version's result. TypeError: it holds what JSON has no form for."""
+        self._unsaid.add(entry.v)
         self._put(entry)
 
     def failed(self, entry: Failed) -> None:
@@ -145,11 +152,13 @@ class Writer:
     def revoke(self, versions: Iterable[str | bytes], why: str) -> None:
         """Queue that what is recorded of these versions up to now counts no more."""
         self._put(Revoke([as_hex(v) for v in versions], why, self._parts.index.applied))
+        self._ordered = True
 
     def release(self, versions: Iterable[str | bytes] | None = None) -> None:
         """Queue that we give up our claim on these versions, or on all."""
         named = "all" if versions is None else [as_hex(v) for v in versions]
         self._put(Release(self.runner_id, self.run_id, named))
+        self._ordered = True
 
     def run(self, entry: Run) -> None:
         """Queue that a run began."""
@@ -228,6 +237,7 @@ class Writer:
         while self._gathered():
             try:
                 self._write_queued()
+                self._harden()
             except EmsError as e:
                 self._note(e)
             except Exception as e:  # a bug of ours must not look like success
@@ -236,10 +246,10 @@ class Writer:
     def _gathered(self) -> bool:
         """Wait for a group; False: there will be none."""
         with self._cond:
-            while not self._queue or self._fault is not None:
+            while not self._due() or self._fault is not None:
                 if self._closing:
                     return False
-                if not self._queue:
+                if not self._due():
                     self._urgent = False
                 if not self._cond.wait(_RETRY_S if self._fault else None):
                     break
@@ -247,10 +257,15 @@ class Writer:
                 self._cond.wait(self._parts.gather_s)
         return True
 
+    def _due(self) -> bool:
+        return bool(self._queue) or self._published > self._written
+
     def _write_queued(self) -> None:
-        with self._parts.committer.lock:
+        """Publish what is queued, in its order, whichever thread comes first."""
+        with self._publishing:
             with self._cond:
                 batch, self._queue = self._queue, []
+                self._ordered = False
             if not batch:
                 return
             entries = [entry for entry, _ in batch]
@@ -262,9 +277,20 @@ class Writer:
                 with self._cond:
                     self._queue[:0] = batch
                 raise
+            with self._cond:
+                self._published += len(batch)
+                self._unsaid.difference_update(e.v for e in entries if type(e) is Record)
+                self._second.update(second)
+                self._fault = None
+                self._cond.notify_all()
+
+    def _harden(self) -> None:
+        """Make what is published survive a power cut; only then does `flush` return."""
         with self._cond:
-            self._written += len(batch)
-            self._second.update(second)
+            target = self._published
+        self._parts.committer.harden()
+        with self._cond:
+            self._written = target
             self._fault = None
             self._cond.notify_all()
 

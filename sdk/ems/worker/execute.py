@@ -165,6 +165,7 @@ class Executor:
     def _steps(self, task: Task, version: Message) -> Tuple[Any, str]:
         self.phase = TASK
         given: Dict[str, Any] = version.get("args") or {}
+        values.stand_in_for_main(task.spec.get("module") or "")
         arguments = {name: values.load(tree, self._inputs) for name, tree in given.items()}
         if task.is_command:
             tree = self._run_program(task.name, task.spec, arguments)

@@ -21,8 +21,20 @@ def root_of(parcel: Dict[str, Any]) -> Optional[str]:
 
 
 def home_of(root: str, pid: int) -> str:
-    """Return the folder of the worker with this process id, below a parcel's `scratch`."""
-    return os.path.join(root, "%s-%d" % (os.uname().nodename, pid))
+    """Return the folder of the worker with this process id, below a parcel's `scratch`.
+
+    Machines and containers that share a root may share names and process ids, too, so the boot and
+    the process namespace are part of its name.
+    """
+    return os.path.join(root, "%s-%s-%d" % (os.uname().nodename, _namespace(), pid))
+
+
+def _namespace() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+            return "%s-%d" % (stream.read(8), os.stat("/proc/self/ns/pid").st_ino)
+    except OSError:
+        return "0"
 
 
 class Scratch:
@@ -37,6 +49,7 @@ class Scratch:
         self.inputs = os.path.join(self.home, "in")
         self._number = 0
         self.path = ""
+        remove(self.home)  # of a worker with this process id that was killed
         self._replace()
 
     def _replace(self) -> None:

@@ -66,5 +66,13 @@ class Task:
             names: Tuple[str, ...] = code.co_varnames
             self._positional = names[: code.co_argcount]
             self._unnamed = names[: code.co_posonlyargcount]
+            if _takes_no_names(found):
+                self._unnamed = self._positional
         self._function = found
         return found
+
+
+def _takes_no_names(function: Any) -> bool:
+    """Whether a function, a wrapper such as `inner(*args)`, takes more arguments by place alone."""
+    flags: int = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    return bool(flags & 0x04) and not flags & 0x08

@@ -305,6 +305,8 @@ def find_type(name: str) -> Any:
     Raises ImportError or AttributeError where this process does not have it.
     """
     module, _, qualname = name.partition(":")
+    if module == "__main__" and _stand_in:
+        return _of_stand_in(qualname)
     found: Any = sys.modules.get("__main__" if module == _main else module)
     if found is None:
         from importlib import import_module
@@ -312,6 +314,32 @@ def find_type(name: str) -> Any:
         found = import_module(module)
     for part in qualname.split("."):
         found = getattr(found, part)
+    return found
+
+
+_stand_in = ""
+
+
+def stand_in_for_main(module: str) -> None:
+    """Say which module here has what a notebook's `__main__` has there; "" for none."""
+    global _stand_in
+    _stand_in = module
+
+
+def _of_stand_in(qualname: str) -> Any:
+    from importlib import import_module
+
+    found: Any = import_module(_stand_in)
+    try:
+        for part in qualname.split("."):
+            found = getattr(found, part)
+    except AttributeError:
+        error = ImportError(
+            "this task does not know the notebook's class %s; annotate the argument that holds one, "
+            "as in `row: %s`" % (qualname, qualname)
+        )
+        error.ems_import = True  # type: ignore[attr-defined]
+        raise error from None
     return found
 
 

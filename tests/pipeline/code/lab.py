@@ -40,21 +40,21 @@ LAB = {
             print(main())
         ''',
     "lib/__init__.py": "",
-    "lib/collecting.py": '''
+    "lib/collecting.py": """
         from .envs.grid import step
         def rollout(env, seed):
             return [step(env, seed, n) for n in range(10)]
         def unrelated(x):
             return x
-        ''',
+        """,
     "lib/envs/__init__.py": "from .grid import *\n",
-    "lib/envs/grid.py": '''
+    "lib/envs/grid.py": """
         from ..constants import REWARD
         def step(env, seed, n, *, discount=0.9):
             return REWARD * discount ** n
-        ''',
+        """,
     "lib/constants.py": "REWARD = 1\nUNUSED = 2\n",
-    "lib/models.py": '''
+    "lib/models.py": """
         from dataclasses import dataclass, field
         class Base:
             rate = 0.1
@@ -70,8 +70,8 @@ LAB = {
             depth: int = 2
             width: int = 8
             names: list = field(default_factory=list)
-        ''',
-    "lib/plots.py": '''
+        """,
+    "lib/plots.py": """
         def draw(rows):
             scale = make_scale(2)
             return [scale(row) for row in rows]
@@ -79,8 +79,8 @@ LAB = {
             def scale(row):
                 return row * factor
             return scale
-        ''',
-    "lib/decorators.py": '''
+        """,
+    "lib/decorators.py": """
         import functools
         import time
         def timed(name):
@@ -94,6 +94,6 @@ LAB = {
                         print(name, time.time() - start)
                 return call
             return wrap
-        ''',
+        """,
 }
 TASKS = ("collect", "train", "evaluate", "plot")

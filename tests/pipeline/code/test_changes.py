@@ -23,7 +23,13 @@ def lab(sandbox: Sandbox) -> Sandbox:
 
 
 CHANGES = [
-    ("own body", "pipeline.py", "return rollout(env, seed)", "return rollout(env, seed + 1)", "collect"),
+    (
+        "own body",
+        "pipeline.py",
+        "return rollout(env, seed)",
+        "return rollout(env, seed + 1)",
+        "collect",
+    ),
     ("helper", "lib/collecting.py", "range(10)", "range(11)", "collect"),
     ("helper two modules away", "lib/envs/grid.py", "REWARD *", "REWARD +", "collect"),
     ("constant three modules away", "lib/constants.py", "REWARD = 1", "REWARD = 2", "collect"),
@@ -42,10 +48,12 @@ CHANGES = [
     ("closure's code", "lib/plots.py", "return row * factor", "return row + factor", "plot"),
     ("closure's value", "lib/plots.py", "make_scale(2)", "make_scale(3)", "plot"),
     ("what an import means", "pipeline.py", "import numpy as np", "import cupy as np", "evaluate"),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("path", "old", "new", "tasks"), [c[1:] for c in CHANGES], ids=[c[0] for c in CHANGES])
+@pytest.mark.parametrize(
+    ("path", "old", "new", "tasks"), [c[1:] for c in CHANGES], ids=[c[0] for c in CHANGES]
+)
 def test_a_change_reaches_exactly_its_tasks(
     lab: Sandbox, path: str, old: str, new: str, tasks: str
 ) -> None:
@@ -61,7 +69,12 @@ IDLE = [
     ("docstring gone", "pipeline.py", '    """Collect."""\n', ""),
     ("module docstring", "pipeline.py", '"""Four tasks."""', '"""Tasks: four."""'),
     ("new docstring", "lib/plots.py", "def draw(rows):", 'def draw(rows):\n    "Draw."'),
-    ("formatting", "lib/models.py", "return self.rate * len(data)", "return (self.rate\n   * len( data ))"),
+    (
+        "formatting",
+        "lib/models.py",
+        "return self.rate * len(data)",
+        "return (self.rate\n   * len( data ))",
+    ),
     ("quotes", "pipeline.py", 'timed("train")', "timed('train')"),
     ("trailing comma", "lib/plots.py", "make_scale(2)", "make_scale(2,)"),
     ("form of a number", "lib/models.py", "depth: int = 2", "depth: int = 0x2"),
@@ -78,9 +91,19 @@ IDLE = [
     ("decorator without call", "pipeline.py", "@ems.task()", "@ems.task"),
     ("pipeline", "pipeline.py", "workers: int = 4", "workers: int = 8"),
     ("main block", "pipeline.py", "print(main())", "print(main(2))"),
-    ("types only", "lib/plots.py", "def draw", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import lib.models\ndef draw"),
-    ("import in two lines", "lib/decorators.py", "import functools\nimport time", "import functools, time"),
-]  # fmt: skip
+    (
+        "types only",
+        "lib/plots.py",
+        "def draw",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import lib.models\ndef draw",
+    ),
+    (
+        "import in two lines",
+        "lib/decorators.py",
+        "import functools\nimport time",
+        "import functools, time",
+    ),
+]
 
 
 @pytest.mark.parametrize(("path", "old", "new"), [c[1:] for c in IDLE], ids=[c[0] for c in IDLE])
@@ -133,10 +156,16 @@ def test_a_project_may_be_reached_through_a_link(lab: Sandbox, tmp_path: Path) -
     lab.root = tmp_path / "link"
     assert digests(lab) == before
     assert set(lab.code("collect").files) == {
-        "pipeline.py", "lib/__init__.py", "lib/collecting.py", "lib/constants.py",
-        "lib/decorators.py", "lib/envs/__init__.py", "lib/envs/grid.py", "lib/models.py",
+        "pipeline.py",
+        "lib/__init__.py",
+        "lib/collecting.py",
+        "lib/constants.py",
+        "lib/decorators.py",
+        "lib/envs/__init__.py",
+        "lib/envs/grid.py",
+        "lib/models.py",
         "lib/plots.py",
-    }  # fmt: skip
+    }
 
 
 def test_equal_tasks_in_two_modules_have_equal_digests(sandbox: Sandbox) -> None:

@@ -21,13 +21,23 @@ LIB = {
 }
 
 UNRESOLVED = {
-    "getattr on a module": ("import lib.common as c\ndef task(k):\n    return getattr(c, k)", "attribute"),
-    "getattr on a class": ("from lib.common import Kinds\ndef task(k):\n    return getattr(Kinds, k)", "attribute"),
+    "getattr on a module": (
+        "import lib.common as c\ndef task(k):\n    return getattr(c, k)",
+        "attribute",
+    ),
+    "getattr on a class": (
+        "from lib.common import Kinds\ndef task(k):\n    return getattr(Kinds, k)",
+        "attribute",
+    ),
     "exec": ("def task(t):\n    exec(t)", "runs code"),
     "eval": ("def task(t):\n    return eval(t)", "evaluates code"),
-    "import_module": ("import importlib\ndef task(n):\n    return importlib.import_module(n)", "imports a module"),
+    "import_module": (
+        "import importlib\ndef task(n):\n    return importlib.import_module(n)",
+        "imports a module",
+    ),
     "import_module by name": (
-        "from importlib import import_module as load, import_module\ndef task(n):\n    return import_module(n)",
+        "from importlib import import_module as load, import_module\ndef task(n):\n"
+        "    return import_module(n)",
         "imports a module",
     ),
     "import in a function": (
@@ -36,7 +46,7 @@ UNRESOLVED = {
     ),
     "__import__": ("def task(n):\n    return __import__(n)", "imports a module"),
     "globals": ("X = 1\ndef task(n):\n    return globals()[n]", "looks a global up"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", UNRESOLVED)
@@ -53,7 +63,8 @@ def test_what_cannot_be_resolved_is_named_with_its_line(sandbox: Sandbox, name: 
 
 NO_CAUSE = {
     "getattr on an argument": "def task(x, k): return getattr(x, k)",
-    "getattr on self": "class A:\n    def f(self, k): return getattr(self, k)\ndef task(): return A()",
+    "getattr on self": "class A:\n    def f(self, k): return getattr(self, k)\n"
+    "def task(): return A()",
     "a method called eval": "def task(model): return model.eval()",
     "a function called exec": "def exec(x): return x\ndef task(): return exec(1)",
     "unreached": "def bad(x): return eval(x)\ndef task(): return 1",
@@ -85,8 +96,11 @@ def test_uses_adds_a_package_with_all_its_modules(sandbox: Sandbox) -> None:
     sandbox.write({"pipeline.py": "def task(): return 1\n"})
     code = sandbox.code("task", uses=["lib.plugins"])
     assert set(code.parts) == {
-        "task", "lib.plugins.first:run", "lib.plugins.second:run", "lib.common:scale"
-    }  # fmt: skip
+        "task",
+        "lib.plugins.first:run",
+        "lib.plugins.second:run",
+        "lib.common:scale",
+    }
     assert {"lib", "lib.plugins", "lib.plugins.first", "lib.plugins.second", "lib.common"} < set(
         code.modules
     )
@@ -121,13 +135,18 @@ def test_python_files_named_by_glob_are_modules(sandbox: Sandbox) -> None:
     sandbox.write({"pipeline.py": "def task(): return 1\n"})
     before = sandbox.code("task", uses=["lib/plugins/**"]).parts
     assert set(before) == {
-        "task", "lib.plugins.first:run", "lib.plugins.second:run", "lib.common:scale"
-    }  # fmt: skip
+        "task",
+        "lib.plugins.first:run",
+        "lib.plugins.second:run",
+        "lib.common:scale",
+    }
     sandbox.edit("lib/plugins/second.py", "def run", "# quick\ndef run")
     assert sandbox.code("task", uses=["lib/plugins/**"]).parts == before
 
 
-@pytest.mark.parametrize("pattern", ["lib.missing", "configs/*.json", "../x", "/etc/passwd", "nowhere"])
+@pytest.mark.parametrize(
+    "pattern", ["lib.missing", "configs/*.json", "../x", "/etc/passwd", "nowhere"]
+)
 def test_a_pattern_that_matches_nothing_is_an_error(sandbox: Sandbox, pattern: str) -> None:
     sandbox.write(LIB)
     sandbox.write({"pipeline.py": "def task(): return 1\n"})
@@ -138,7 +157,12 @@ def test_a_pattern_that_matches_nothing_is_an_error(sandbox: Sandbox, pattern: s
 
 def test_version_stands_in_for_the_code(sandbox: Sandbox) -> None:
     sandbox.write(LIB)
-    sandbox.write({"pipeline.py": "from lib.common import scale\ndef task(): return scale(1)\ndef b(): return 1\n"})
+    sandbox.write(
+        {
+            "pipeline.py": "from lib.common import scale\ndef task(): return scale(1)\n"
+            "def b(): return 1\n"
+        }
+    )
     first = sandbox.code("task", version="1")
     sandbox.edit("lib/common.py", "return x", "return -x")
     second = sandbox.code("task", version="1")
@@ -188,14 +212,20 @@ def test_a_name_that_is_not_there(sandbox: Sandbox) -> None:
 def test_files_of_a_program(sandbox: Sandbox) -> None:
     sandbox.write(
         {
-            "train.py": "import numpy as np\nimport lib.net\nif __name__ == '__main__':\n    print(1)\n",
+            "train.py": "import numpy as np\nimport lib.net\n"
+            "if __name__ == '__main__':\n    print(1)\n",
             "lib/net.py": "import torch\n",
             "lib/net.cfg": "a=1\n",
             "lib/legacy.py": "print 'two'\n",
         }
     )
     code = sandbox.project().code_of_files(["train.py", "lib/**"])
-    assert set(code.parts) == {"file:train.py", "file:lib/net.py", "file:lib/net.cfg", "file:lib/legacy.py"}
+    assert set(code.parts) == {
+        "file:train.py",
+        "file:lib/net.py",
+        "file:lib/net.cfg",
+        "file:lib/legacy.py",
+    }
     assert code.packages == ("numpy", "torch")
     assert "print(1)" in code.source("file:train.py")
     sandbox.edit("train.py", "import numpy as np", "# comment\nimport numpy as np")

@@ -91,7 +91,10 @@ def task(x, settings=None) -> Settings:
 def test_a_cell_becomes_a_module(sandbox: Sandbox, notebook: Notebook) -> None:
     notebook.run(CELLS)
     code = code_of(sandbox, notebook.names["task"])
-    assert set(code.parts) == {"task", *(f"<live>:{n}" for n in ("SCALE", "Settings", "square", "cube"))}
+    assert set(code.parts) == {
+        "task",
+        *(f"<live>:{n}" for n in ("SCALE", "Settings", "square", "cube")),
+    }
     assert code.entry[0].startswith("ems_live_") and code.entry[1] == "task"
     (path,) = code.generated
     assert code.modules[code.entry[0]] == path
@@ -108,7 +111,7 @@ CELL_CHANGES = [
     ("cpus=SCALE", "cpus=1", False),
     ("def square(x): return", "def square( x ):  # so\n    return", False),
     ("import ems\n", "import ems\nunrelated = 7\n", False),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("old", "new", "counts"), CELL_CHANGES, ids=[c[1] for c in CELL_CHANGES])
@@ -135,7 +138,9 @@ def test_a_cell_reaches_into_the_project(
     sandbox: Sandbox, notebook: Notebook, importing: Callable[[str], Any]
 ) -> None:
     sandbox.write({"helpers.py": "BASE = 2\ndef up(x): return x + BASE\ndef other(): return 0\n"})
-    notebook.run("from helpers import up\nimport helpers as h\ndef task(x): return up(x) + h.up(x)\n")
+    notebook.run(
+        "from helpers import up\nimport helpers as h\ndef task(x): return up(x) + h.up(x)\n"
+    )
     code = code_of(sandbox, notebook.names["task"])
     assert set(code.parts) == {"task", "helpers:up", "helpers:BASE"}
     assert set(code.files) == {"helpers.py"}
@@ -146,13 +151,17 @@ def test_a_closure_in_a_file(sandbox: Sandbox, importing: Callable[[str], Any]) 
         {
             "pipeline.py": "import ems\nK = 10\ndef helper(x): return x * K\n"
             "def make(k, words=('a', 'b')):\n    def inner(x): return helper(x) + k\n"
-            "    @ems.task\n    def task(x, n=k): return inner(x) + n + len(words)\n    return task\n"
+            "    @ems.task\n    def task(x, n=k): return inner(x) + n + len(words)\n"
+            "    return task\n"
         }
     )
     make = importing("pipeline").make
     one, same, two = (code_of(sandbox, make(k)) for k in (1, 1, 2))
     assert one.parts == same.parts
-    assert {part for part in one.parts if one.parts[part] != two.parts[part]} == {"task", "<live>:k"}
+    assert {part for part in one.parts if one.parts[part] != two.parts[part]} == {
+        "task",
+        "<live>:k",
+    }
     assert {"pipeline:helper", "pipeline:K", "<live>:inner", "<live>:words"} < set(one.parts)
     assert run_generated(one, 3) == make(1).fn(3)
 
@@ -163,7 +172,8 @@ def test_functions_of_files_are_found_by_themselves(
     sandbox.write(
         {
             "pipeline.py": "import ems, functools\ndef own(fn):\n    @functools.wraps(fn)\n"
-            "    def call(*a): return fn(*a)\n    return call\n@ems.task\n@own\ndef task(x): return x\n"
+            "    def call(*a): return fn(*a)\n    return call\n@ems.task\n@own\n"
+            "def task(x): return x\n"
         }
     )
     code = code_of(sandbox, importing("pipeline").task)
@@ -211,9 +221,24 @@ def test_things_that_are_no_functions(sandbox: Sandbox, notebook: Notebook) -> N
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, 1, -1.5, math.inf, 2j, "ä'", b"x", (1,), [], [(), {1: [2]}], {3, 1, 2}, frozenset("ab"), Path("a/b")],
+    [
+        None,
+        True,
+        1,
+        -1.5,
+        math.inf,
+        2j,
+        "ä'",
+        b"x",
+        (1,),
+        [],
+        [(), {1: [2]}],
+        {3, 1, 2},
+        frozenset("ab"),
+        Path("a/b"),
+    ],
     ids=repr,
-)  # fmt: skip
+)
 def test_literals_give_their_values_back(value: object) -> None:
     text = literal(value)
     assert text is not None and eval(text) == value

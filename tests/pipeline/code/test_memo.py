@@ -28,7 +28,9 @@ def memo_file(sandbox: Sandbox) -> Path:
     return path
 
 
-def test_an_unchanged_project_is_not_parsed_again(lab: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unchanged_project_is_not_parsed_again(
+    lab: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = digests(lab)
 
     def never(*_: object) -> None:
@@ -76,7 +78,11 @@ def test_a_broken_memo_is_made_again(lab: Sandbox, damage: str) -> None:
         changed = bytearray(data)
         changed[len(data) // 4] ^= 0xFF
         noise = bytes(changed)
-        path.write_bytes({"cut": data[: len(data) // 3], "noise": noise, "empty": b"", "other": b"x" * 99}[damage])
+        path.write_bytes(
+            {"cut": data[: len(data) // 3], "noise": noise, "empty": b"", "other": b"x" * 99}[
+                damage
+            ]
+        )
     assert digests(lab) == before
     assert digests(lab) == before
 

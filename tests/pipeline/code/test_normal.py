@@ -24,7 +24,23 @@ CONSTANTS = st.one_of(
 
 def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     pair = st.tuples(inner, inner)
-    signs = ["+", "-", "*", "//", "**", "@", "<", "<=", "==", "is", "is not", "in", "not in", "and", "or"]
+    signs = [
+        "+",
+        "-",
+        "*",
+        "//",
+        "**",
+        "@",
+        "<",
+        "<=",
+        "==",
+        "is",
+        "is not",
+        "in",
+        "not in",
+        "and",
+        "or",
+    ]
     return st.one_of(
         st.tuples(inner, st.sampled_from(signs), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
         inner.map(lambda x: f"(not {x})"),
@@ -38,7 +54,9 @@ def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         inner.map(lambda x: f"(lambda a, /, b=1, *c, d, **e: {x})"),
         pair.map(lambda t: f"({t[0]})[{t[1]}:, ::2]"),
         inner.map(lambda x: f"(w := {x})"),
-        inner.map(lambda x: f"f'a{{{{b {{({x})!r:>{{a}}}}'" if "'" not in x and "\\" not in x else x),
+        inner.map(
+            lambda x: f"f'a{{{{b {{({x})!r:>{{a}}}}'" if "'" not in x and "\\" not in x else x
+        ),
     )
 
 
@@ -67,9 +85,9 @@ STATEMENTS = st.recursive(
         EXPRESSIONS.map(lambda e: f"for i, *j in {e}: continue"),
         st.sampled_from(["pass", "import a.b as c", "from m import n as o, p", "global g"]),
     ),
-    lambda inner: st.tuples(
-        st.sampled_from(BLOCKS), st.lists(inner, min_size=1, max_size=3)
-    ).map(_blocks),
+    lambda inner: st.tuples(st.sampled_from(BLOCKS), st.lists(inner, min_size=1, max_size=3)).map(
+        _blocks
+    ),
     max_leaves=5,
 )
 
@@ -104,15 +122,37 @@ def test_equal_text_means_an_equal_tree(one: str, two: str) -> None:
 @pytest.mark.parametrize(
     ("one", "two"),
     [
-        ("1", "True"), ("1", "1.0"), ("1.0", "1e0 + 0"), ("'1'", "1"), ("'a'", "b'a'"), ("0.0", "-0.0"),
-        ("(1,)", "1"), ("(1, 2)", "[1, 2]"), ("a - (b - c)", "a - b - c"), ("a or b and c", "(a or b) and c"),
-        ("f'{a}'", "'{a}'"), ("f'{a!r}'", "f'{a}'"), ("f'{a:>1}'", "f'{a:>2}'"), ("f'{{a}}'", "f'{a}'"),
-        ("a.b(c)", "a.b[c]"), ("x[1:2]", "x[1, 2]"), ("f(a)", "f(*a)"), ("f(a=1)", "f(b=1)"),
-        ("1e999", "inf"), ("{**a}", "{a}"), ("[a for a in b]", "(a for a in b)"), ("'\\\\n'", "'\\n'"),
-        ("lambda a: a", "lambda *a: a"), ("lambda a, /: a", "lambda a: a"), ("lambda *, a: a", "lambda a: a"),
-        ("not a", "-a"), ("a if b else c", "b if a else c"), ("(yield)", "(yield None)"), ("a is b", "a == b"),
+        ("1", "True"),
+        ("1", "1.0"),
+        ("1.0", "1e0 + 0"),
+        ("'1'", "1"),
+        ("'a'", "b'a'"),
+        ("0.0", "-0.0"),
+        ("(1,)", "1"),
+        ("(1, 2)", "[1, 2]"),
+        ("a - (b - c)", "a - b - c"),
+        ("a or b and c", "(a or b) and c"),
+        ("f'{a}'", "'{a}'"),
+        ("f'{a!r}'", "f'{a}'"),
+        ("f'{a:>1}'", "f'{a:>2}'"),
+        ("f'{{a}}'", "f'{a}'"),
+        ("a.b(c)", "a.b[c]"),
+        ("x[1:2]", "x[1, 2]"),
+        ("f(a)", "f(*a)"),
+        ("f(a=1)", "f(b=1)"),
+        ("1e999", "inf"),
+        ("{**a}", "{a}"),
+        ("[a for a in b]", "(a for a in b)"),
+        ("'\\\\n'", "'\\n'"),
+        ("lambda a: a", "lambda *a: a"),
+        ("lambda a, /: a", "lambda a: a"),
+        ("lambda *, a: a", "lambda a: a"),
+        ("not a", "-a"),
+        ("a if b else c", "b if a else c"),
+        ("(yield)", "(yield None)"),
+        ("a is b", "a == b"),
     ],
-)  # fmt: skip
+)
 def test_different_code_differs(one: str, two: str) -> None:
     assert form(f"x = {one}") != form(f"x = {two}")
 
@@ -120,11 +160,21 @@ def test_different_code_differs(one: str, two: str) -> None:
 @pytest.mark.parametrize(
     ("one", "two"),
     [
-        ("1_000", "1000"), ("0x10", "16"), ("'a' 'b'", "'ab'"), ("'a'", '"""a"""'), ("((a))", "a"),
-        ("f'a' 'b'", "f'ab'"), ("f'{a:}'", "f'{a}'"), ("[a,]", "[a]"), ("1e3", "1000.0"), ("u'a'", "'a'"),
-        ("'\\x41'", "'A'"), ("a if (b) else (c)", "(a if b else c)"), ("'ä'", "'\\xe4'"),
+        ("1_000", "1000"),
+        ("0x10", "16"),
+        ("'a' 'b'", "'ab'"),
+        ("'a'", '"""a"""'),
+        ("((a))", "a"),
+        ("f'a' 'b'", "f'ab'"),
+        ("f'{a:}'", "f'{a}'"),
+        ("[a,]", "[a]"),
+        ("1e3", "1000.0"),
+        ("u'a'", "'a'"),
+        ("'\\x41'", "'A'"),
+        ("a if (b) else (c)", "(a if b else c)"),
+        ("'ä'", "'\\xe4'"),
     ],
-)  # fmt: skip
+)
 def test_spelling_does_not_count(one: str, two: str) -> None:
     assert form(f"x = {one}") == form(f"x = {two}")
 
@@ -142,5 +192,7 @@ def test_annotations_stay_where_they_may_be_read() -> None:
 
 
 def test_what_stays_of_empty_bodies() -> None:
-    forms = {form(f"def f():\n    {body}\n") for body in ("pass", "...", "'doc'", "'doc'\n    pass", "1")}
+    forms = {
+        form(f"def f():\n    {body}\n") for body in ("pass", "...", "'doc'", "'doc'\n    pass", "1")
+    }
     assert len(forms) == 1

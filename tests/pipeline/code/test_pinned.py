@@ -46,11 +46,11 @@ def task(a, /, b: int = LIMIT, *args, c=1.5, **kw) -> int:
 
 # what each task of the lab reaches, folded into one digest
 PINNED = {
-    "collect": "",
-    "train": "",
-    "evaluate": "",
-    "plot": "",
-    "odd": "",
+    "collect": "0ae7bd9f202c77d9c4e5812b170fd1c7",
+    "train": "2c8303cb43caebc4becffaac0a48162a",
+    "evaluate": "0c9e42e33c3d0ee4a8127fb47820f86b",
+    "plot": "d0ab050f23668ea22abffd382b61b012",
+    "odd": "df17aceeab36f0654fc261e9ede96654",
 }
 
 SCRIPT = """

@@ -35,12 +35,15 @@ REACHED = {
         "from lib.a import f\ndef task():\n    def g():\n        return f(1)\n    return g()",
         {"lib.a:f"},
     ),
-    "comprehension": ("import lib.a as h\ndef task(): return {h.f(x) for x in h.VALUE}",
-                      {"lib.a:f", "lib.a:VALUE"}),
+    "comprehension": (
+        "import lib.a as h\ndef task(): return {h.f(x) for x in h.VALUE}",
+        {"lib.a:f", "lib.a:VALUE"},
+    ),
     "default": ("from lib.a import VALUE\ndef task(x=VALUE): return x", {"lib.a:VALUE"}),
     "local name hides": ("from lib.a import f\ndef task(f): return f(1)", set()),
     "getattr with a literal": (
-        "import lib.a as h\ndef task(): return getattr(h, 'f')(1)", {"lib.a:f"}
+        "import lib.a as h\ndef task(): return getattr(h, 'f')(1)",
+        {"lib.a:f"},
     ),
     "import by a literal": (
         "import importlib\ndef task(): return importlib.import_module('lib.a').f(1)",
@@ -49,13 +52,16 @@ REACHED = {
     "globals with a literal": ("X = 1\ndef task(): return globals()['X']", {"pipeline:X"}),
     "dotted string": ("def task(make): return make(entry_point='lib.a:f')", {"lib.a:f"}),
     "module as a value": (
-        "import lib.a as h\ndef task(): return vars(h)", {"lib.a:f", "lib.a:other", "lib.a:VALUE"}
+        "import lib.a as h\ndef task(): return vars(h)",
+        {"lib.a:f", "lib.a:other", "lib.a:VALUE"},
     ),
     "global statement": (
-        "X = 1\ndef task():\n    global X\n    X += 1\n    return X", {"pipeline:X"}
+        "X = 1\ndef task():\n    global X\n    X += 1\n    return X",
+        {"pipeline:X"},
     ),
     "another task": (
-        "import ems\n@ems.task(cpus=2)\ndef first(): return 1\n@ems.task\ndef task(): return first() + first.fn()",
+        "import ems\n@ems.task(cpus=2)\ndef first(): return 1\n@ems.task\n"
+        "def task(): return first() + first.fn()",
         {"pipeline:first"},
     ),
     "command": (
@@ -63,15 +69,20 @@ REACHED = {
         {"pipeline:run"},
     ),
     "under if": (
-        "import sys\nif sys.platform == 'linux':\n    def g(): return 1\nelse:\n    def g(): return 2\n"
+        "import sys\nif sys.platform == 'linux':\n    def g(): return 1\nelse:\n"
+        "    def g(): return 2\n"
         "def task(): return g()",
         {"pipeline:g"},
     ),
     "match": (
-        "from lib.a import VALUE\nclass P: pass\ndef task(x):\n    match x:\n        case P(): return VALUE",
+        "from lib.a import VALUE\nclass P: pass\ndef task(x):\n    match x:\n"
+        "        case P(): return VALUE",
         {"lib.a:VALUE", "pipeline:P"},
     ),
-    "f-string": ("from lib.a import VALUE\ndef task(): return f'{VALUE:>{VALUE}}'", {"lib.a:VALUE"}),
+    "f-string": (
+        "from lib.a import VALUE\ndef task(): return f'{VALUE:>{VALUE}}'",
+        {"lib.a:VALUE"},
+    ),
     "walrus": ("from lib.a import f\ndef task(): return (y := f(1)) + y", {"lib.a:f"}),
     "async": (
         "from lib.a import f\nasync def g(): return f(1)\ndef task():\n    import asyncio\n"
@@ -82,7 +93,7 @@ REACHED = {
         "class A:\n    x = 1\nKINDS = {'a': A}\ndef task(k): return KINDS[k]()",
         {"pipeline:A", "pipeline:KINDS"},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", REACHED)
@@ -101,37 +112,56 @@ EFFECTS = {
     "change of a list": ("X = []\nX.append(1)\n", "append(1)", "append(2)", "return X"),
     "bare call": ("import random\nrandom.seed(1)\n", "seed(1)", "seed(2)", "return 1"),
     "loop": ("X = {}\nfor k in 'ab':\n    X[k] = 1\n", "'ab'", "'abc'", "return 1"),
-    "with": ("import os\nwith open(os.devnull) as f:\n    f.read()\n", "f.read()", "f.read(1)", "return 1"),
+    "with": (
+        "import os\nwith open(os.devnull) as f:\n    f.read()\n",
+        "f.read()",
+        "f.read(1)",
+        "return 1",
+    ),
     "if": ("import os\nif os.name == 'nt':\n    os.umask(0)\n", "umask(0)", "umask(1)", "return 1"),
     "patch elsewhere": ("import json\njson.x = 1\n", "json.x = 1", "json.x = 2", "return 1"),
-    "patch of a module": ("import lib.a\nlib.a.VALUE = 5\n", "VALUE = 5", "VALUE = 6",
-                          "return lib.a.f(1)"),
+    "patch of a module": (
+        "import lib.a\nlib.a.VALUE = 5\n",
+        "VALUE = 5",
+        "VALUE = 6",
+        "return lib.a.f(1)",
+    ),
     "registry": (
         "R = {}\ndef register(fn):\n    R[fn.__name__] = fn\n    return fn\n"
         "@register\ndef plugin(): return 1\n",
-        "return 1\n", "return 2\n", "return R['plugin']()",
+        "return 1\n",
+        "return 2\n",
+        "return R['plugin']()",
     ),
     "registry with arguments": (
         "R = {}\ndef register(name):\n    def wrap(fn):\n        R[name] = fn\n        return fn\n"
         "    return wrap\n@register('p')\ndef plugin(): return 1\n",
-        "return 1\n", "return 2\n", "return R['p']()",
+        "return 1\n",
+        "return 2\n",
+        "return R['p']()",
     ),
     "registry object": (
         "class Registry:\n    def add(self, fn): return fn\nR = Registry()\n@R.add\n"
         "def plugin(): return 1\n",
-        "return 1\n", "return 2\n", "return R",
+        "return 1\n",
+        "return 2\n",
+        "return R",
     ),
     "registered subclass": (
         "class Base:\n    known = []\n    def __init_subclass__(cls): Base.known.append(cls)\n"
         "class Mid(Base): pass\nclass Sub(Mid):\n    x = 1\n",
-        "x = 1", "x = 2", "return Base.known",
+        "x = 1",
+        "x = 2",
+        "return Base.known",
     ),
     "singledispatch": (
         "import functools\n@functools.singledispatch\ndef show(x): return x\n@show.register\n"
         "def _(x: int): return 1\n",
-        "x: int", "x: str", "return show(1)",
+        "x: int",
+        "x: str",
+        "return show(1)",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", EFFECTS)
@@ -148,18 +178,23 @@ def test_a_plugin_of_a_registry_in_another_module(sandbox: Sandbox) -> None:
     sandbox.write(
         {
             "lib/__init__.py": "",
-            "lib/registry.py": "R = {}\ndef register(n):\n    def w(f):\n        R[n] = f\n        return f\n    return w\n",
+            "lib/registry.py": "R = {}\ndef register(n):\n    def w(f):\n"
+            "        R[n] = f\n        return f\n    return w\n",
             "lib/plugins.py": "from .registry import register\n@register('a')\ndef a(): return 1\n",
-            "pipeline.py": "import lib.plugins\nfrom lib.registry import R\ndef task(): return R['a']()\ndef bare(): return 1\n",
+            "pipeline.py": "import lib.plugins\nfrom lib.registry import R\n"
+            "def task(): return R['a']()\ndef bare(): return 1\n",
         }
     )
-    assert {"lib.plugins:a", "lib.registry:R", "lib.registry:register"} <= set(sandbox.code("task").parts)
+    assert {"lib.plugins:a", "lib.registry:R", "lib.registry:register"} <= set(
+        sandbox.code("task").parts
+    )
     assert set(sandbox.code("bare").parts) == {"task"}
 
 
 def test_a_plain_wrapper_is_no_registry(sandbox: Sandbox) -> None:
     source = (
-        "SEEN = {}\ndef timed(fn):\n    def call(*a):\n        SEEN[fn] = 1\n        return fn(*a)\n"
+        "SEEN = {}\ndef timed(fn):\n    def call(*a):\n        SEEN[fn] = 1\n"
+        "        return fn(*a)\n"
         "    return call\n@timed\ndef slow(): return 1\ndef task(): return SEEN\n"
     )
     assert set(sandbox.one(source).parts) == {"task", "pipeline:SEEN"}
@@ -190,7 +225,9 @@ def test_modules_are_shipped_whole_and_hashed_by_symbol(sandbox: Sandbox) -> Non
 
 def test_a_folder_without_init_is_a_package(sandbox: Sandbox) -> None:
     sandbox.write({"tools/x.py": "def f(): return 1\n"})
-    code = sandbox.one("from tools import x\nimport tools.x as y\ndef task(): return x.f(), y.f()\n")
+    code = sandbox.one(
+        "from tools import x\nimport tools.x as y\ndef task(): return x.f(), y.f()\n"
+    )
     assert set(code.parts) == {"task", "tools.x:f"}
     assert code.modules == {"pipeline": "pipeline.py", "tools.x": "tools/x.py"}
 
@@ -254,7 +291,8 @@ def test_src_layout_and_the_folder_of_the_pipeline(sandbox: Sandbox) -> None:
             "src/robots/arm.py": "from .joints import move\n",
             "src/robots/joints.py": "def move(): return 1\n",
             "experiments/near.py": "def f(): return 1\n",
-            "experiments/run.py": "import near\nfrom robots.arm import move\ndef task(): return near.f(), move()\n",
+            "experiments/run.py": "import near\nfrom robots.arm import move\n"
+            "def task(): return near.f(), move()\n",
         }
     )
     code = sandbox.code("task", "run", pipeline="experiments/run.py")
@@ -281,5 +319,7 @@ def test_deeply_nested_code(sandbox: Sandbox) -> None:
     total = " + ".join(["x"] * 3000)
     chain = "\n".join(f"    elif x == {n}:\n        return {n}" for n in range(500))
     nested = "(" * 60 + "x" + " * 2)" * 60
-    code = sandbox.one(f"def task(x):\n    if x < 0:\n        return {total}\n{chain}\n    return {nested}\n")
+    code = sandbox.one(
+        f"def task(x):\n    if x < 0:\n        return {total}\n{chain}\n    return {nested}\n"
+    )
     assert set(code.parts) == {"task"}

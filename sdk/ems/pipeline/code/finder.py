@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MARKERS = (".ems.yaml", "pyproject.toml", ".git")
+# EMS itself, and modules that Python has built in: they win over any file.
+_NEVER = frozenset(["ems", *sys.builtin_module_names])
 _FOREIGN = frozenset(["site-packages", "dist-packages", "__pycache__", "node_modules"])
 
 
@@ -58,15 +60,11 @@ class Finder:
         """
         root = os.path.realpath(root_of(path))
         own = path if path.is_dir() else path.parent
-        folders = [str(own), str(home_of(own)), os.path.join(root, "src"), root]
-        inside = [os.path.realpath(entry) for entry in sys.path if entry]
-        folders += [entry for entry in inside if entry.startswith(root + os.sep)]
-        kept = [
-            each
-            for each in dict.fromkeys(os.path.realpath(folder) for folder in folders)
-            if os.path.isdir(each) and not is_foreign(os.path.relpath(each, root))
-        ]
-        return cls(root, tuple(kept))
+        near = [os.path.realpath(each) for each in (own, home_of(own))]
+        others = [os.path.join(root, "src"), root]
+        others += [os.path.realpath(entry) for entry in sys.path if entry]
+        kept = [each for each in others if os.path.isdir(each) and _may_hold_code(each, root)]
+        return cls(root, tuple(dict.fromkeys([*near, *kept])))
 
     def find(self, name: str) -> Found | None:
         """Return the project's module of a dotted name, or None where it is not the project's."""
@@ -107,7 +105,7 @@ class Finder:
     def _look(self, name: str) -> Found | None:
         parent, _, last = name.rpartition(".")
         if not parent:
-            return None if last == "ems" else self._look_top(last)
+            return None if last in _NEVER else self._look_top(last)
         above = self.find(parent)
         return self._in(name, last, above.places) if above is not None else None
 
@@ -144,18 +142,24 @@ class Finder:
 
     def owns(self, path: str) -> bool:
         """Return whether a file is the project's own, and not installed, hidden or outside."""
-        return path.startswith(self.root + os.sep) and not self._is_foreign(path)
-
-    def _is_foreign(self, path: str) -> bool:
-        relative = os.path.relpath(path, self.root)
-        if is_foreign(relative):
-            return True
+        if not path.startswith(self.root + os.sep):
+            return False
+        base = next((each for each in self.search if path.startswith(each + os.sep)), self.root)
         folder = os.path.dirname(path)
-        while folder != self.root and folder.startswith(self.root):
+        while folder.startswith(self.root) and folder != self.root:
             if os.path.isfile(os.path.join(folder, "pyvenv.cfg")):
-                return True
+                return False
             folder = os.path.dirname(folder)
+        return not is_foreign(os.path.relpath(path, base))
+
+
+def _may_hold_code(folder: str, root: str) -> bool:
+    """Return whether a folder to import from is part of the project, and no Python of its own."""
+    if folder != root and not folder.startswith(root + os.sep):
         return False
+    libraries = [os.path.realpath(os.path.join(p, "lib")) for p in (sys.prefix, sys.base_prefix)]
+    inside = any(folder == each or folder.startswith(each + os.sep) for each in libraries)
+    return not inside and not is_foreign(os.path.relpath(folder, root))
 
 
 def is_foreign(relative: str) -> bool:

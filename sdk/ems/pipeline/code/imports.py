@@ -25,9 +25,14 @@ def import_from(walk: Walk, node: ast.ImportFrom) -> None:
             walk.top_loads.add(module)
         else:
             name = alias.asname or alias.name
-            _bind_import(walk, name, f"{module}.{alias.name}", f"{module}:{alias.name}")
+            _bind_import(walk, name, *_names(module, alias.name))
         renamed = f" as {alias.asname}" if alias.asname else ""
         walk.line(f"from {module} import {alias.name}{renamed}")
+
+
+def _names(module: str, name: str) -> tuple[str, str]:
+    """Return what `from module import name` binds and loads."""
+    return (f"{module}.{name}", f"{module}:{name}") if module else (name, name)
 
 
 def _bind_import(walk: Walk, name: str, target: str, load: str) -> None:

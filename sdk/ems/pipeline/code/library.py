@@ -72,9 +72,14 @@ class Files:
         return self._read(key, path, module, package)
 
     def _read(self, key: str, path: str, module: str, package: bool) -> Facts:
-        now, stamp = time.time_ns(), stamp_of(path)
-        with open(path, "rb") as file:
-            source = file.read()
+        now = time.time_ns()
+        try:
+            stamp = stamp_of(path)
+            with open(path, "rb") as file:
+                source = file.read()
+        except OSError as error:
+            where = self.finder.relative(path)
+            raise UsageError(where, f"can't be read: {error.strerror}") from None
         digest = self.digests[path] = hashlib.sha256(source).hexdigest()
         facts = self._parse(source, path, module, package)
         self.memo.put(key, facts, stamp, digest, now)

@@ -33,6 +33,7 @@ MODULE = "<live>"
 _BOUND = """
 import sys as _sys
 for _each in ({names},):
+    _each.__module__ = "__main__"
     setattr(_sys.modules["__main__"], _each.__name__, _each)
 """
 

@@ -1,0 +1,46 @@
+"""Folders for live output in the cache: one a backend, named after its process.
+
+Knows process ids. Folders of processes that were killed are swept by the next one on the machine.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+
+from ems.worker import scratch
+
+_serial = itertools.count(1)
+
+
+def folder_in(cache: Path) -> Path:
+    """Return a folder that no other backend has; it is not made yet."""
+    name = f"{os.uname().nodename}-{os.getpid()}-{next(_serial)}"
+    return cache / "live" / name
+
+
+def sweep(folder: Path) -> None:
+    """Remove the folders beside this one whose processes on this machine are gone."""
+    host = os.uname().nodename
+    if folder.parent.name != "live":  # a folder that somebody else chose
+        return
+    try:
+        names = os.listdir(folder.parent)
+    except OSError:
+        return
+    for name in names:
+        place, _, serial = name.rpartition("-")
+        there, _, pid = place.rpartition("-")
+        if there == host and pid.isdigit() and serial.isdigit() and not _lives(int(pid)):
+            scratch.remove(str(folder.parent / name))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
