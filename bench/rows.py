@@ -71,7 +71,8 @@ def row(name: str) -> Row:
     if kind == "plan" and rest:
         return Row(name, f"plan of {int(size):,} tasks: memory added", "MiB", goal)
     if kind == "plan":
-        return Row(name, f"plan of {int(size):,} tasks", goal=goal)
+        tasks = "one task" if size == "1" else f"{int(size):,} tasks"
+        return Row(name, f"plan of {tasks}", goal=goal)
     if kind == "content":
         return _content(name, int(size), rest[0])
     raise KeyError(name)

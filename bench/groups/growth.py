@@ -29,14 +29,15 @@ def cases(lineup: Lineup) -> list[Case]:
 
 
 def derive(lineup: Lineup, results: Results) -> None:
-    sizes = QUICK_SIZES if lineup.quick else SIZES
+    if lineup.quick:
+        return  # fixed costs are all that such sizes show
     for what, pattern in (
         ("growth.cold", "tasks.{}.cold"),
         ("growth.cached", "tasks.{}.cached"),
         ("growth.plan", "plan.{}"),
     ):
-        points = [(n, results.median(pattern.format(n), "ems")) for n in sizes]
-        known = [(n, t) for n, t in points if t and n * FIT_FROM >= max(sizes)]
+        points = [(n, results.median(pattern.format(n), "ems")) for n in SIZES]
+        known = [(n, t) for n, t in points if t and n * FIT_FROM >= max(SIZES)]
         if len(known) > 1:
             results.derive(what, "ems", exponent(known))
 
