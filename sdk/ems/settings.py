@@ -38,7 +38,7 @@ class Settings(_Found):
     the file, and `emsctl --store` before both.
     """
 
-    store: str = STORE_FOLDER
+    store: str = ".ems"
     """Where results are kept: a folder, relative to this file, or `s3://bucket/prefix`."""
     environment: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What the code runs in, unless a task says otherwise; as in `@ems.task(environment=…)`."""

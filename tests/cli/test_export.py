@@ -22,7 +22,8 @@ def test_a_version_as_a_folder(ask: Call, tmp_path: Path) -> None:
     assert done.out.startswith("wrote 10 files, ") and done.out.endswith(f", to {target}\n")
     assert files(target) == [
         "README.txt", "code/helper.py", "code/pipeline.py", "inputs/arguments.json",
-        "inputs/data/data.txt", "log.txt", "manifest.json", "metrics.jsonl", "outputs/raw.txt", "outputs/result.json",
+        "inputs/data/data.txt", "log.txt", "manifest.json", "metrics.jsonl", "outputs/raw.txt",
+        "outputs/result.json",
     ]  # fmt: skip
     assert (target / "outputs/raw.txt").read_text() == "1 some data"
     assert (target / "inputs/data/data.txt").read_text() == "some data"

@@ -5,7 +5,7 @@ import signal
 import time
 
 from tests.cli.conftest import Call, call
-from tests.e2e.lab import Lab
+from tests.e2e.lab import EMSCTL, Lab
 
 
 def test_the_newest_comes_first(ask: Call) -> None:
@@ -100,3 +100,26 @@ def test_a_run_that_goes_on_and_one_that_died(lab: Lab, tell: Call) -> None:
     assert tell("diff", "last~1", "last").code == 0
     follow = tell("logs", "-f")
     assert follow.code == 0 and "quick said 1" in follow.out and "died" in follow.err
+
+
+def test_on_a_terminal(shared: Lab) -> None:
+    import pty
+    import subprocess
+
+    master, slave = pty.openpty()
+    environ = shared.environ({"TERM": "xterm-256color", "COLUMNS": "150"})
+    process = subprocess.Popen([*EMSCTL, "runs"], cwd=shared.root, env=environ, stdout=slave)
+    os.close(slave)
+    data = b""
+    while chunk := _read(master):
+        data += chunk
+    assert process.wait(30) == 0
+    text = data.decode()
+    assert "\x1b[32mdone" in text and "\x1b[31mfailed" in text and "pipeline" in text
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # the other end was closed
+        return b""

@@ -182,7 +182,7 @@ class Going:
         """Wait for the end, which must have this exit code."""
         ended = self.end(within_s)
         assert ended.code == code, f"exit {ended.code}\n{ended.err}\n{ended.out}"
-        assert "Traceback" not in ended.err, ended.err
+        assert "\nTraceback" not in f"\n{ended.err}", ended.err  # a task's own is indented
         return ended
 
 

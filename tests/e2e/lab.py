@@ -36,7 +36,7 @@ class Done:
 
     @property
     def error(self) -> str:
-        """The one line on standard error that says what is wrong; fails where it is not one line."""
+        """The one line on standard error that says what is wrong; there is no other."""
         assert "Traceback" not in self.err, self.err
         lines = self.err.strip().splitlines()
         assert len(lines) == 1, self.err
@@ -114,7 +114,7 @@ class Lab:
     def emsctl(
         self, *words: str, code: int | None = 0, env: Mapping[str, str] | None = None
     ) -> Done:
-        """Run `emsctl …` in the project's folder to its end; `code` is the exit code it shall have."""
+        """Run `emsctl …` in the project's folder to its end; `code` is its exit code."""
         process = self.start(*words, env=env)
         out, err = process.communicate(timeout=_PATIENCE_S)
         done = Done(process.returncode, out, err)
@@ -163,7 +163,7 @@ class Lab:
     # -- in this process ------------------------------------------------------------------------
 
     @contextmanager
-    def store(self, folder: str = ".ems"):  # noqa: ANN201
+    def store(self, folder: str = ".ems"):
         """Open the project's store."""
         store = Store.open(str(self.root / folder), create=False, cache=self.cache)
         try:

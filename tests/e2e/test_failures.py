@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from tests.e2e.lab import Lab
 
 FAILING = """
@@ -86,12 +84,11 @@ def test_an_exception_is_told_as_its_author_needs_it(lab: Lab) -> None:
     assert done.out == ""
     lines = [line.strip() for line in done.err.splitlines()]
     assert "FAILED train: ValueError: can't fit 2 rows at 0.5" in lines
-    assert any(line.startswith("rows = ") and "collect" in line for line in lines), done.err
+    assert "rows = result of collect" in lines
     assert "rate = 0.5" in lines and "name = 'x'" in lines
     assert any(line.startswith("file = in.csv") for line in lines)
     assert 'File "lib/deep.py", line 3, in fit' in lines
-    assert any(re.match(r'File "pipeline\\.py", line \\d+, in train'.replace("\\\\", "\\"), each)
-               for each in lines)  # fmt: skip
+    assert 'File "pipeline.py", line 17, in train' in lines
     assert "IndexError: list index out of range" in lines
     assert "rows[7]" in lines
     assert "ems/worker" not in done.err and "execute.py" not in done.err
@@ -129,7 +126,7 @@ def test_every_other_end_says_so(lab: Lab) -> None:
 
 def test_what_cant_be_followed_is_warned_of_once_and_can_be_declared(lab: Lab) -> None:
     _write(lab)
-    lab.write("other.py", "def pick(name):\n    return name\n")
+    lab.write("lib/secret.py", "x = 1\n")
     text = """
         import ems
         import lib.hidden as hidden
@@ -151,7 +148,7 @@ def test_what_cant_be_followed_is_warned_of_once_and_can_be_declared(lab: Lab) -
 
         @ems.pipeline
         def main():
-            return [computed("x"), executed(1), executed(2), imported("lib.hidden")]
+            return [computed("x"), executed(1), executed(2), imported("lib.secret")]
         """
     lab.write("warned.py", text)
     first = lab.emsctl("run", "warned.py", "-k", code=100)
@@ -160,8 +157,9 @@ def test_what_cant_be_followed_is_warned_of_once_and_can_be_declared(lab: Lab) -
     assert first.err.count("uses=") >= 3 and 'version="' in first.err
 
     lab.write("lib/hidden.py", "x = 2\n")
+    lab.write("lib/secret.py", "x = 2\n")
     declared = text.replace(
-        "@ems.task\n        def imp", "@ems.task(uses='lib.hidden')\n        def imp"
+        "@ems.task\n        def imp", "@ems.task(uses='lib.secret')\n        def imp"
     )
     declared = declared.replace(
         "@ems.task\n        def comp", "@ems.task(uses=['lib.hidden'])\n        def comp"
@@ -174,6 +172,7 @@ def test_what_cant_be_followed_is_warned_of_once_and_can_be_declared(lab: Lab) -
     assert done.result == [2, 1, 2, 2]
     assert done.done is not None and "uses=" not in done.done.err
     lab.write("lib/hidden.py", "x = 3\n")
+    lab.write("lib/secret.py", "x = 3\n")
     lab.edit("warned.py", ('exec("y = 1")', 'exec("y = 2")'))
     again = lab.run(file="warned.py")
     assert again.ran == ["computed", "imported"] and again.result == [3, 1, 2, 3]

@@ -55,7 +55,7 @@ def test_errors_from_python(lab: Lab) -> None:
     for wrong in ({"workers": "8"}, {"workers": 1.5}, {"worker": 8}):
         with pytest.raises(ems.UsageError, match="worker"):
             lab.ems_run(**wrong)
-    with pytest.raises(ems.UsageError, match="ems.pipeline"):
+    with pytest.raises(ems.UsageError, match=r"ems\.pipeline"):
         ems.run(lambda: 1)  # type: ignore[arg-type]
     with pytest.raises(ems.UsageError, match="outside a run"):
         lab.load()()
@@ -122,7 +122,7 @@ CELLS = """
     def cell(source):
         global count
         count += 1
-        name = f"<ipython-input-{count}-0123456789ab>" if not MADE_FILES else f"{MADE_FILES}/{count}.py"
+        name = f"{MADE_FILES}/{count}.py" if MADE_FILES else f"<ipython-input-{count}-0123456789ab>"
         lines = source.splitlines(True)
         linecache.cache[name] = (len(source), None, lines, name)
         exec(compile(source, name, "exec"), main.__dict__)

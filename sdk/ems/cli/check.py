@@ -91,7 +91,11 @@ def _store(settings: Settings, everything: bool, problems: list[Problem]) -> dic
 def _opened(store: Store, everything: bool, problems: list[Problem]) -> dict[str, Any]:
     from ems.store.check import check as check_store
 
+    runs = store.runs()
+    let_go = {f"run {run.id}" for run in runs if run.kept is False}
     for found in check_store(store, all_objects=everything):
+        if found.where in let_go:
+            continue  # gc deleted it on purpose
         problems.append((found.where, found.what, found.next_step))
     if not store.writable:
         problems.append((store.url, "may be read but not written", "chmod, or another store"))
@@ -101,7 +105,7 @@ def _opened(store: Store, everything: bool, problems: list[Problem]) -> dict[str
         "id": store.id,
         "readable": True,
         "writable": store.writable,
-        "runs": len(store.runs()),
+        "runs": len(runs),
         "versions": len(store.find("")),
         "objects": len(objects),
         "object_bytes": sum(objects),

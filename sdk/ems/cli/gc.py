@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from ems.units import seconds
 
 if TYPE_CHECKING:
     from ems.store.gc import Garbage
+    from ems.store.store import Store
 
 
 @click.command()
@@ -50,7 +52,6 @@ def gc(
     JSON: {deleted, bytes, waiting, kept: [run], dropped: [run], versions, objects,
     runners}. `bytes` are free now or would be, `waiting` once the living runners end.
     """
-    from ems.store.entries import Drop
     from ems.store.gc import Keeping, find_garbage, sweep
 
     age = None if older_than is None else seconds(older_than, "--older-than")
@@ -58,11 +59,21 @@ def gc(
     with reading(ctx) as store:
         drops = frozenset(lookup.run_of(store, word).summary.id for word in drop)
         keeping = Keeping(newest=keep, younger_than_s=age, dropped=drops)
-        if drops and delete:
-            store.committer.commit("", [Drop(run) for run in sorted(drops)])
         found = find_garbage(store, keeping, grace_s=spared)
-        freed = sweep(store, found, grace_s=spared) if delete else None
+        freed = None
+        if delete:
+            _note(store, found.dropped)
+            freed = sweep(store, found, grace_s=spared)
     _show(found, freed, output)
+
+
+def _note(store: Store, runs: Sequence[str]) -> None:
+    """Write down which runs are let go, so that nobody misses what is deleted of them."""
+    from ems.store.entries import Drop
+
+    marked = {run.id for run in store.runs() if run.kept is False}
+    if entries := [Drop(run) for run in runs if run not in marked]:
+        store.committer.commit("", entries)
 
 
 def _show(found: Garbage, freed: int | None, output: str) -> None:

@@ -40,12 +40,12 @@ def calls(store: Store, info: RunInfo) -> list[NodeRow]:
         return rows_of_entries(tail.read())
     try:
         return unpack(store.objects.read(info.ended.nodes))
-    except (ValueError, OSError) as error:
-        raise StoreError(
-            f"run {info.summary.id}",
-            f"its list of calls can't be read: {error}",
-            "emsctl check --all",
-        ) from None
+    except (StoreError, ValueError, OSError) as error:
+        name = f"run {info.summary.id}"
+        if info.summary.kept is False:
+            raise StoreError(name, "its calls are gone: gc let go of it", "emsctl runs") from None
+        problem = f"its list of calls can't be read: {error}"
+        raise StoreError(name, problem, "emsctl check --all") from None
 
 
 def grouped(rows: Iterable[NodeRow]) -> list[Group]:

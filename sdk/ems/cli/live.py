@@ -187,11 +187,19 @@ def failure_lines(failure: Failure) -> list[str]:
     return lines
 
 
+def _part(label: str | None, steps: Any) -> str:
+    """Return how a person would write a part of a call's result."""
+    text = label or "a map"
+    for how, key in steps:
+        text += f"[{key!r}]" if how == "item" else f".{key}"
+    return text
+
+
 def _short(value: Any) -> str:
     if isinstance(value, dict):
         tags: dict[str, Any] = value
         if "$of" in tags:
-            return f"result of {str(tags['$of'][0])[:12]}"
+            return f"result of {_part(*tags['$of'][:2])}"
         if "$file" in tags or "$dir" in tags:
             row = tags.get("$file") or tags.get("$dir")
             return f"{row[2]} ({row[0][:12]})" if row else "a file"

@@ -14,6 +14,7 @@ from ems.cli.library import Library, mapping
 from ems.cli.lookup import run_or_version
 from ems.cli.tables import print_facts, print_json, print_section, print_table
 from ems.cli.texts import counted, metric, size, took, value, when
+from ems.errors import StoreError
 from ems.units import seconds_text
 
 if TYPE_CHECKING:
@@ -56,11 +57,15 @@ def show(ctx: click.Context, what: str, output: str) -> None:
 
 
 def _show_run(store: Store, info: RunInfo, output: str) -> None:
-    rows = history.calls(store, info)
+    run, ended, summary = info.run, info.ended, info.summary
+    gone = ""
+    try:
+        rows = history.calls(store, info)
+    except StoreError as error:
+        rows, gone = [], error.problem
     if output == "json":
         print_json(_run_document(store, info, rows))
         return
-    run, ended, summary = info.run, info.ended, info.summary
     print_facts(
         [
             ("run", run.id),
@@ -68,7 +73,7 @@ def _show_run(store: Store, info: RunInfo, output: str) -> None:
             ("state", summary.state + (_died(summary.state))),
             ("started", f"{when(run.started)} by {run.who} on {run.host}"),
             ("took", took(run.started, ended.t if ended else None)),
-            ("calls", counted(_counts(rows))),
+            ("calls", gone or counted(_counts(rows))),
             ("params", _lines(run.params)),
             ("command", " ".join(run.argv)),
             ("error", _error(ended.error) if ended else ""),
@@ -126,7 +131,7 @@ def _run_document(store: Store, info: RunInfo, rows: Sequence[NodeRow]) -> dict[
     ended = info.ended
     return {
         **document(info.summary),
-        "counts": dict(_counts(rows)),
+        "counts": dict(_counts(rows) or info.summary.counts),
         "command": list(info.run.argv),
         "params": info.run.params,
         "tasks": [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ems import units
 
@@ -54,8 +54,7 @@ class Reason(enum.StrEnum):
     WORKER = "worker"
 
 
-@dataclass(frozen=True, slots=True)
-class Resources:
+class Resources(NamedTuple):
     """What a job asks for; amounts are the least it needs.
 
     `at_least` names the fields written with a plus (`4+`): an offer with more is welcome.
@@ -88,12 +87,10 @@ class Resources:
         return cls(cpu, mem, gpu, gpu_kind, disk_gib, more)
 
 
-def _no_text() -> Mapping[str, str]:
-    return {}
+_NO_TEXT: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A plain job: either a parcel of versions (`payload`) or a command (`command`).
 
     `payload` is the parcel of the worker protocol (`ems.worker.protocol`); its versions run in
@@ -107,14 +104,14 @@ class Job:
     name: str
     payload: Mapping[str, object] | None = None
     command: tuple[str, ...] = ()
-    resources: Resources = field(default_factory=Resources)
+    resources: Resources = Resources()
     code: str = ""
     environment: str = ""
     python: str = ""
-    variables: Mapping[str, str] = field(default_factory=_no_text)
-    secrets: Mapping[str, str] = field(default_factory=_no_text)
-    inputs: Mapping[str, str] = field(default_factory=_no_text)
-    outputs: Mapping[str, str] = field(default_factory=_no_text)
+    variables: Mapping[str, str] = _NO_TEXT
+    secrets: Mapping[str, str] = _NO_TEXT
+    inputs: Mapping[str, str] = _NO_TEXT
+    outputs: Mapping[str, str] = _NO_TEXT
     objects: tuple[str, ...] = ()
     outbox: str = ""
     attempts: str = ""
@@ -125,8 +122,7 @@ class Job:
     roles: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Handle:
+class Handle(NamedTuple):
     """Names a submitted job for as long as anything can be asked about it; JSON-safe."""
 
     backend: str
@@ -155,8 +151,7 @@ class Handle:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class JobStatus:
+class JobStatus(NamedTuple):
     """State of one job and why; `detail` is a sentence for a person.
 
     A parcel SUCCEEDED when each of its versions ended well, and FAILED with the reason of the

@@ -23,6 +23,7 @@ from ems.compute.tracking import Tracked
 from ems.compute.waiting import Waiting
 from ems.errors import EmsError
 from ems.worker import protocol, scratch
+from ems.worker.progress import steady_now
 
 _NO_PIDFD_LOOK_S = 0.05
 _MOST_JOBS = 256
@@ -139,7 +140,7 @@ class LocalBackend:
                 tracked.refuse(Reason.CANCELED, "was canceled before it started")
                 self._changed = True
             else:
-                self._ask_to_end(worker, tracked, time.time() + grace_s)
+                self._ask_to_end(worker, tracked, steady_now() + grace_s)
 
     def _ask_to_end(self, worker: Worker, tracked: Tracked, cancel_at: float) -> None:
         """Send SIGTERM once; a later call may only shorten the grace period."""
@@ -190,7 +191,7 @@ class LocalBackend:
         try:
             worker = self._pool.take(_kind_of(tracked, bool(self._total.gpus)))
         except (OSError, EmsError) as error:
-            tracked.add(tracked.progress.give_up(Reason.WORKER.value, str(error), time.time()))
+            tracked.add(tracked.progress.give_up(Reason.WORKER.value, str(error), steady_now()))
             self._finish(tracked)
             return
         worker.busy = tracked.handle.native
@@ -198,7 +199,7 @@ class LocalBackend:
         if root is not None:
             worker.scratch_roots.add(root)
         tracked.status = JobStatus(tracked.handle, JobState.RUNNING)
-        tracked.progress.since = time.time()
+        tracked.progress.since = steady_now()
         tracked.log_begins(worker.log, worker.log_size() if worker.greeted else 0)
         self._pool.send(worker, protocol.encode(parcel))
 
@@ -212,7 +213,7 @@ class LocalBackend:
 
     def _pump(self, timeout_s: float) -> None:
         """Wait for something to happen, at most so long, and take notice of all that has."""
-        soonest = self._limits.soonest_s(self._busy(), time.time())
+        soonest = self._limits.soonest_s(self._busy(), steady_now())
         if not self._pool.tells_ends:
             soonest = min(soonest, _NO_PIDFD_LOOK_S)
         for key, _ in self._selector.select(min(timeout_s, soonest)):
@@ -232,7 +233,7 @@ class LocalBackend:
 
     def _read(self, worker: Worker) -> None:
         lines, more = worker.reader.read()
-        now = time.time()
+        now = steady_now()
         for line in lines:
             self._take(worker, line, now)
         if not more:
@@ -265,7 +266,7 @@ class LocalBackend:
         self._pool.give_back(worker)
         canceled = tracked.progress.current is not None
         sentence = "was canceled before it started"
-        tracked.add(tracked.progress.give_up(Reason.CANCELED.value, sentence, time.time()))
+        tracked.add(tracked.progress.give_up(Reason.CANCELED.value, sentence, steady_now()))
         self._finish(tracked, canceled or tracked.was_canceled())
 
     def _finish(self, tracked: Tracked, canceled: bool = False) -> None:
@@ -282,7 +283,7 @@ class LocalBackend:
 
     def _look(self) -> None:
         """End what has run out of time, memory or grace."""
-        for worker in self._limits.broken(self._busy(), time.time()):
+        for worker in self._limits.broken(self._busy(), steady_now()):
             worker.kill()
 
     def _gone(self, worker: Worker) -> None:
@@ -305,7 +306,7 @@ class LocalBackend:
         tracked.resident = 0
         if tracked.cancel_at is not None:
             sentence = "was canceled before it started"
-            tracked.add(tracked.progress.give_up(Reason.CANCELED.value, sentence, time.time()))
+            tracked.add(tracked.progress.give_up(Reason.CANCELED.value, sentence, steady_now()))
             self._finish(tracked, canceled=True)
         elif tracked.progress.current is None:
             self._finish(tracked)

@@ -40,9 +40,7 @@ class Kind:
 class Worker:
     """One worker process, as seen from outside."""
 
-    def __init__(
-        self, kind: Kind, process: subprocess.Popen[bytes], log: Path, mark: str
-    ) -> None:
+    def __init__(self, kind: Kind, process: subprocess.Popen[bytes], log: Path, mark: str) -> None:
         assert process.stdin is not None and process.stdout is not None
         self.kind = kind
         self.process = process

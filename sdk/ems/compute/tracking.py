@@ -6,7 +6,6 @@ Knows jobs, progress and files. Does not know processes.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from ems.compute.capacity import Need
 from ems.compute.job import Handle, Job, JobState, JobStatus, Reason
 from ems.worker import protocol
-from ems.worker.progress import Progress
+from ems.worker.progress import Progress, steady_now
 
 
 class _Stretch:
@@ -44,7 +43,7 @@ class Tracked:
         self.status = JobStatus(handle, JobState.SUBMITTED)
         self.events: list[bytes] = []
         self.progress = Progress(
-            parcel, time.time(), job.timeout_s, job.resources.memory_gib or None
+            parcel, steady_now(), job.timeout_s, job.resources.memory_gib or None
         )
         self.cancel_at: float | None = None
         self.verdict: tuple[int, str, str] | None = None
@@ -79,7 +78,7 @@ class Tracked:
 
     def lost(self, reason: Reason, sentence: str, status: int) -> None:
         """The worker is gone: say so for the version it was at, or for all if none can start."""
-        now = time.time()
+        now = steady_now()
         if reason is Reason.WORKER:
             self.add(self.progress.give_up(reason.value, sentence, now))
             return
@@ -102,7 +101,7 @@ class Tracked:
 
     def refuse(self, reason: Reason, sentence: str) -> None:
         """End the job before it started, with the same reason for every version."""
-        self.add(self.progress.give_up(reason.value, sentence, time.time()))
+        self.add(self.progress.give_up(reason.value, sentence, steady_now()))
         self.finish(canceled=reason is Reason.CANCELED)
 
     # -- output -----------------------------------------------------------------------------------

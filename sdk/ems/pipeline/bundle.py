@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class Bundle:
     """The code of a run; grows when tasks are first called while it runs."""
 
-    def __init__(self, folder: Path, put: Any) -> None:
+    def __init__(self, folder: Path, root: Path, put: Any) -> None:
         self._folder = folder
+        self._root = root
         self._put = put
         self._contents: dict[str, bytes] = {}
         self._modules: dict[str, str] = {}
@@ -64,6 +65,7 @@ class Bundle:
             self._put(data)
         return {
             "dir": str(target),
+            "root": str(self._root),
             "files": {path: digest for path, _, digest, _ in rows},
             "modules": dict(self._modules),
             "search": sorted(self._search),

@@ -120,7 +120,7 @@ class Flights:
         if not span or span[1] <= span[0]:
             return "", ""
         start, end = span
-        data = self._backend.logs(flight.handle, start)[0][: end - start]
+        data, _ = self._backend.logs(flight.handle, start, end)
         seen = max(0, flight.shown - start)
         flight.shown = max(flight.shown, end)
         return _text(data), _text(data[seen:])

@@ -18,6 +18,7 @@ from ems.compute.job import Job
 from ems.pipeline.graph import Inputs, Kind, Node
 from ems.pipeline.keys import filled, pendings_of, seed_of
 from ems.pipeline.recording import Work
+from ems.pipeline.unread import Unread
 from ems.worker.protocol import SCHEMA
 from ems.worker.values import files_of, pick
 
@@ -42,6 +43,7 @@ class Loading:
         self._store, self._specs, self._bundle, self._results = store, specs, bundle, results
         self._inputs, self._run = inputs, run
         self._checked: set[str] = set()
+        self.unread = Unread(specs)
 
     # -- what is there --------------------------------------------------------------------------
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ems.pipeline.board import Board
 from ems.pipeline.graph import Kind
@@ -22,8 +21,7 @@ from ems.pipeline.tally import HOW
 SCHEMA = 1
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRow:
+class NodeRow(NamedTuple):
     """One call of a run; `how` is ran, cached, failed, skipped, left out or pending."""
 
     task: str

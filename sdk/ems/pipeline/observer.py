@@ -6,12 +6,10 @@ Knows the events. Does not know how they are shown.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """A task that failed for good, or an attempt that is tried again."""
 
     label: str
@@ -30,8 +28,7 @@ class Failure:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(NamedTuple):
     """A task that runs now."""
 
     label: str
@@ -39,8 +36,7 @@ class Running:
     expected_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """A run at one moment; counts of nodes that stand for a task's call."""
 
     total: int
@@ -51,7 +47,7 @@ class Snapshot:
     waiting_elsewhere: int
     elapsed_s: float
     eta_s: float | None = None
-    running: Sequence[Running] = field(default_factory=tuple[Running, ...])
+    running: Sequence[Running] = ()
 
 
 class Observer:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ems.hashing import digest_bytes
 from ems.pipeline.observer import Failure
@@ -28,8 +27,7 @@ TAIL_LINES = 20
 Message = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Author:
+class Author(NamedTuple):
     """Who writes a run's entries, and where its work happens."""
 
     runner: str
@@ -38,8 +36,7 @@ class Author:
     place: str
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """What was handed to a worker: one version of one task."""
 
     version: str
@@ -134,14 +131,14 @@ class Recorder:
         return {"$object": row}
 
 
-def failure_of(work: Work, end: Message, log: str) -> Failure:
-    """Return what a person is told of a failed attempt."""
+def failure_of(work: Work, end: Message, log: str, labels: Mapping[str, str]) -> Failure:
+    """Return what a person is told of a failed attempt; `labels` name upstream versions."""
     error: Mapping[str, Any] = end.get("error") or {}
     return Failure(
         label=work.label,
         task=work.task,
         version=work.version,
-        args=work.args,
+        args={name: _labelled(tree, labels) for name, tree in work.args.items()},
         reason=end["reason"],
         attempt=end["try"],
         attempts=work.attempts,
@@ -153,6 +150,17 @@ def failure_of(work: Work, end: Message, log: str) -> Failure:
         log_tail=log.splitlines()[-TAIL_LINES:],
         seconds=max(0.0, end["t1"] - end["t0"]),
     )
+
+
+def _labelled(tree: Any, labels: Mapping[str, str]) -> Any:
+    """Return a recorded argument with the labels of upstream calls in place of their versions."""
+    if type(tree) is list:
+        return [_labelled(item, labels) for item in tree]
+    if type(tree) is not dict:
+        return tree
+    if "$of" in tree and tree["$of"][0] in labels:
+        return {"$of": [labels[tree["$of"][0]], *tree["$of"][1:]]}
+    return {key: _labelled(item, labels) for key, item in tree.items()}
 
 
 def _lines(found: Any) -> Sequence[str]:

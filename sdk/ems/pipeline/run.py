@@ -200,7 +200,7 @@ def execute(
     `start_backend` is called when something has to run; `hold` is held while the runner goes on, so
     that a signal can reach it. Raises StoreError where results can't be kept.
     """
-    began = time.time()
+    began, since = time.time(), time.monotonic()
     observer.began(facts.id, written.name, len(written.graph.nodes))
     with store.session(facts.id) as writer:
         writer.run(
@@ -218,7 +218,7 @@ def execute(
                 raise
             finally:
                 runner.close()
-            return _ended(written, facts, store, writer, runner, began)
+            return _ended(written, facts, store, writer, runner, since)
 
 
 def _runner(
@@ -232,7 +232,7 @@ def _runner(
     observer: Observer,
     policy: Policy,
 ) -> Runner:
-    bundle = Bundle(bundles, store.objects.put_bytes)
+    bundle = Bundle(bundles, written.specs.root, store.objects.put_bytes)
     author = Author(writer.runner_id, facts.id, facts.who, f"local:{facts.host}")
     return Runner(
         board=written.board,
@@ -250,7 +250,7 @@ def _runner(
 
 
 def _ended(
-    written: Written, facts: Facts, store: Store, writer: Writer, runner: Runner, began: float
+    written: Written, facts: Facts, store: Store, writer: Writer, runner: Runner, since: float
 ) -> Run:
     counts = runner.tally.counts()
     if runner.canceled:
@@ -263,7 +263,14 @@ def _ended(
         state = "done"
     _close(written, facts, store, writer, runner, state)
     return Run(
-        facts.id, written.name, state, counts, time.time() - began, runner.failures, written, store
+        facts.id,
+        written.name,
+        state,
+        counts,
+        time.monotonic() - since,
+        runner.failures,
+        written,
+        store,
     )
 
 

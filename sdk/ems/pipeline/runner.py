@@ -248,7 +248,10 @@ class Runner:
         tries = self._tries[index] = self._tries.get(index, 0) + 1
         node = self.board.graph.nodes[index]
         self._works[index] = self._loading.work(self.board, node, version)
-        return self._loading.call(self.board, node, version, self._gens.get(version, 1), tries)
+        call = self._loading.call(self.board, node, version, self._gens.get(version, 1), tries)
+        for text in self._loading.unread.warnings(node.task, call["args"]):
+            self._observer.warned(text)
+        return call
 
     def _version(self, index: int) -> bytes:
         version = self.board.versions[index]
@@ -296,7 +299,7 @@ class Runner:
 
     def _attempt_failed(self, index: int, work: Work, end: Mapping[str, Any], log: str) -> None:
         self._writer.failed(self._recorder.failed(work, end, log))
-        failure = failure_of(work, end, log)
+        failure = failure_of(work, end, log, self._upstream(index))
         tries = self._tries[index]
         if end["reason"] == "not_started":
             self._tries[index] = tries - 1
@@ -307,6 +310,12 @@ class Runner:
         else:
             self._writer.release([self._version(index)])
             self._fail(index, failure)
+
+    def _upstream(self, index: int) -> dict[str, str]:
+        """Return the labels of the calls whose results a call takes, by version."""
+        needs = [self.board.target_of(need) for need in self.board.graph.nodes[index].needs]
+        known = self.board.versions
+        return {version.hex(): self._label(n) for n in needs if (version := known[n]) is not None}
 
     def _fail(self, index: int, failure: Failure) -> None:
         self.failures.append(failure)

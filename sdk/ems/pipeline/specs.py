@@ -114,6 +114,11 @@ class Specs:
         self.warnings: dict[str, str] = {}
 
     @property
+    def root(self) -> Path:
+        """The project's folder."""
+        return self._project.root
+
+    @property
     def all(self) -> list[Spec]:
         """The specs of every task that has been called so far."""
         return list(self._specs.values())
@@ -145,6 +150,16 @@ class Specs:
     def names(self, task: Any) -> tuple[str, ...]:
         """Return the names of a call's arguments, in the order of its trees."""
         return argument_names(task.parameters)
+
+    def misses(self, task: Any, kind: str) -> bool:
+        """Whether a class of the project, `module:name`, is not in the code of a task."""
+        if isinstance(task, Command) or task.options.version is not None:
+            return False
+        module, _, name = kind.partition(":")
+        part = f"{module}:{name.partition('.')[0]}"
+        return (
+            part not in self.of(task).code.parts and self._project.finder.find(module) is not None
+        )
 
     def _python(self, task: Any) -> Spec:
         options: Options = task.options

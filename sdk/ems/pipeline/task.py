@@ -7,8 +7,7 @@ execution, code digests, stores or backends.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
 from ems.compute.job import Resources
 from ems.errors import UsageError, did_you_mean
@@ -21,15 +20,13 @@ R = TypeVar("R")
 AFTER = "after"
 
 
-def _nothing() -> Mapping[str, Any]:
-    return {}
+_NOTHING: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """What EMS's decorators say of a task; recorded, and but for the last five never hashed."""
 
-    resources: Resources = field(default_factory=Resources)
+    resources: Resources = Resources()
     timeout_s: float | None = None
     retries: int = 0
     on: tuple[str, ...] = ()
@@ -38,12 +35,11 @@ class Options:
     cache: bool = True
     uses: tuple[str, ...] = ()
     version: str | None = None
-    environment: Mapping[str, Any] = field(default_factory=_nothing)
+    environment: Mapping[str, Any] = _NOTHING
     pickle: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(NamedTuple):
     """A signature, reduced to what binding needs; defaults are part of the code, not of a call."""
 
     names: tuple[str, ...]
@@ -234,12 +230,13 @@ def options_of(
 def unknown_argument(subject: str, word: str, known: list[str]) -> UsageError:
     """Return the error for an argument that a decorator or `ems.command` does not have."""
     return UsageError(
-        subject, f"unknown argument '{word}'{did_you_mean(word, known)}; known are {', '.join(known)}"
+        subject,
+        f"unknown argument '{word}'{did_you_mean(word, known)}; known are {', '.join(known)}",
     )
 
 
 KNOWN = sorted(
-    {each.name for each in fields(Options)} - {"resources", "timeout_s"}
+    set(Options._fields) - {"resources", "timeout_s"}
     | {"cpus", "memory", "gpus", "gpu_kind", "disk", "timeout"}
 )
 

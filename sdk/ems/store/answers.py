@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from ems.store.entries import Ended, Failed, Record, Run
+
+_NO_COUNTS: Mapping[str, int] = {}
 
 
 class Hit(NamedTuple):
@@ -26,8 +27,7 @@ class Digested(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimResult:
+class ClaimResult(NamedTuple):
     """What came of a claim. Every version asked for is in exactly one of won, busy and done."""
 
     won: frozenset[bytes]
@@ -39,8 +39,7 @@ class ClaimResult:
     """Generation of each version won: 1, or more after a takeover, a release or a revocation."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunSummary:
+class RunSummary(NamedTuple):
     """One line of `emsctl runs`.
 
     `state`: done, failed, unfinished or canceled, as it ended; running while its runner lives;
@@ -56,13 +55,12 @@ class RunSummary:
     state: str
     runner: str
     ended: float | None = None
-    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    counts: Mapping[str, int] = _NO_COUNTS
     kept: bool | None = None
     """True: `keep`; False: `drop`; None: neither was said."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunInfo:
+class RunInfo(NamedTuple):
     """All that the log says of one run itself; its tasks are in the object `ended.nodes`."""
 
     summary: RunSummary

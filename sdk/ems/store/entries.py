@@ -1,4 +1,4 @@
-"""What the log can say: one frozen dataclass a kind of entry, and its line of JSON.
+"""What the log can say: one named tuple a kind of entry, and its line of JSON.
 
 The log's format (schema 1) is decided here and in `segment.py`. Knows nothing of files, of order
 or of who wins: an entry is what somebody said, `index.py` decides what it means.
@@ -6,21 +6,19 @@ or of who wins: an entry is what somebody said, `index.py` decides what it means
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from operator import attrgetter
-from typing import TypeAlias, cast
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeAlias, cast
 
 Tree: TypeAlias = object
 """JSON: what `json.dumps` takes and `json.loads` gives back."""
 Sized: TypeAlias = Sequence[object]
 """`[digest, size]` of an object."""
 
+_NO_AMOUNTS: Mapping[str, Tree] = {}
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+
+class Claim(NamedTuple):
     """A runner means to run these versions: written before anything of them starts."""
 
     runner: str
@@ -30,8 +28,7 @@ class Claim:
     native: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Handle:
+class Handle(NamedTuple):
     """A backend holds a job for this version."""
 
     version: str
@@ -41,8 +38,7 @@ class Handle:
     region: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A version's result. The first in log order that is not revoked is the winner.
 
     `out` is the value's tree, or `{"$object": [digest, size]}` when it is long; so are `log`
@@ -69,12 +65,11 @@ class Record:
     exit: int = 0
     log: Tree = ""
     metrics: Tree = ()
-    asked: Mapping[str, Tree] = dataclasses.field(default_factory=dict[str, Tree])
+    asked: Mapping[str, Tree] = _NO_AMOUNTS
     usd: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """An attempt that failed; `attempt` is `try` in the log. `error`: type, message, traceback."""
 
     v: str
@@ -99,8 +94,7 @@ class Failed:
     who: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Revoke:
+class Revoke(NamedTuple):
     """Records of these versions count no more, so that a later one wins.
 
     Only those that lie in segments up to `upto`: what its author could know. A record that came
@@ -112,8 +106,7 @@ class Revoke:
     upto: int
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """A run began."""
 
     id: str
@@ -126,8 +119,7 @@ class Run:
     argv: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """A run ended; `state` is done, failed, unfinished or canceled; `nodes` an object's digest."""
 
     run: str
@@ -139,8 +131,7 @@ class Ended:
     error: Tree = None
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(NamedTuple):
     """A runner gives up its claim on these versions, or on all."""
 
     runner: str
@@ -148,22 +139,19 @@ class Release:
     versions: Sequence[str] | str = "all"
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(NamedTuple):
     """A run that gc must keep, whatever its age."""
 
     run: str
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(NamedTuple):
     """A run that gc need not keep."""
 
     run: str
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(NamedTuple):
     """Contents of input files in the order in which they were first seen."""
 
     digests: Sequence[str]
@@ -188,32 +176,20 @@ _KINDS: dict[str, type[Entry]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """How one kind is written: its keys in order and how to get their values at once."""
+class _Form(NamedTuple):
+    """How one kind is written: its word and its keys, in the order of the fields."""
 
     cls: type[Entry]
+    kind: str
     keys: tuple[str, ...]
-    get: Callable[[Entry], tuple[object, ...]]
     names: Mapping[str, str]  # key -> field
     required: frozenset[str]
 
 
 def _form(kind: str, cls: type[Entry]) -> _Form:
-    fields = dataclasses.fields(cls)
-    names = {("try" if f.name == "attempt" else f.name): f.name for f in fields}
-    getter = attrgetter(*names.values())
-    if len(fields) == 1:
-        get: Callable[[Entry], tuple[object, ...]] = lambda e: (kind, getter(e))  # noqa: E731
-    else:
-        get = lambda e: (kind, *getter(e))  # noqa: E731
-    missing = dataclasses.MISSING
-    required = frozenset(
-        key
-        for key, f in zip(names, fields, strict=True)
-        if f.default is missing and f.default_factory is missing
-    )
-    return _Form(cls, ("k", *names), get, names, required)
+    names = {("try" if name == "attempt" else name): name for name in cls._fields}
+    required = frozenset(key for key, name in names.items() if name not in cls._field_defaults)
+    return _Form(cls, kind, ("k", *names), names, required)
 
 
 _FORMS = {kind: _form(kind, cls) for kind, cls in _KINDS.items()}
@@ -224,7 +200,7 @@ _ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 def encode(entry: Entry) -> bytes:
     """Return the entry's line, without its newline. Pure ASCII, whatever text it holds."""
     form = _FORM_OF[type(entry)]
-    return _ENCODE(dict(zip(form.keys, form.get(entry), strict=True))).encode("ascii")
+    return _ENCODE(dict(zip(form.keys, (form.kind, *entry), strict=True))).encode("ascii")
 
 
 def decode(line: bytes | str) -> Entry | None:

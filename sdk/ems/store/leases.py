@@ -32,15 +32,15 @@ class Clock:
     """Store time, as far as it is known: local time until the store's own was seen."""
 
     def __init__(self) -> None:
-        self._ahead = 0.0
+        self._ahead = time.time() - time.monotonic()
 
     def set(self, stamp: float) -> None:
         """Note that the store just stamped something with this time."""
-        self._ahead = stamp - time.time()
+        self._ahead = stamp - time.monotonic()
 
     def now(self) -> float:
         """Return the store's time."""
-        return time.time() + self._ahead
+        return time.monotonic() + self._ahead
 
 
 class Watch:

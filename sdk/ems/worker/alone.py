@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import select
 import signal
-import time
 
 from . import protocol, usage
 from .channel import Events, Lines, take_over
 from .program import signal_name
-from .progress import Progress
+from .progress import Progress, steady_now
 from .serve import FAULT, Worker
 
 TYPE_CHECKING = False
@@ -43,7 +42,7 @@ def run(parcel_path: str, events_path: str) -> int:
 class _Keeper:
     def __init__(self, parcel: Message, out: int) -> None:
         self._out = Events(out)
-        self._progress = Progress(parcel, time.time())
+        self._progress = Progress(parcel, steady_now())
         self._canceled = False
         self._child = 0
         self._tail = b""
@@ -59,7 +58,7 @@ class _Keeper:
             if self._progress.current is not None and not self._canceled:
                 self._lost(status)
             left = self._progress.rest(_log_size())
-        for message in self._progress.give_up("canceled", "was not started", time.time()):
+        for message in self._progress.give_up("canceled", "was not started", steady_now()):
             self._out.send(protocol.encode(message))
         failed = self._progress.failed
         state = "canceled" if self._canceled else "done"
@@ -86,7 +85,7 @@ class _Keeper:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         os.close(requests)
         os.close(events)
-        self._progress.since, self._verdict, self._tail = time.time(), None, b""
+        self._progress.since, self._verdict, self._tail = steady_now(), None, b""
         try:
             Events(give).send(protocol.encode(parcel))
         except BrokenPipeError:
@@ -117,12 +116,12 @@ class _Keeper:
             self._look()
 
     def _pass_on(self, line: bytes) -> None:
-        self._progress.note(line, time.time())
+        self._progress.note(line, steady_now())
         if not line.startswith(protocol.PARCEL_PREFIX):
             self._out.send(line + b"\n")
 
     def _look(self) -> None:
-        now = time.time()
+        now = steady_now()
         if self._verdict is None and now - self._looked >= _MEMORY_LOOK_S:
             self._looked = now
             if self._progress.limits()[1] is not None:
@@ -144,7 +143,7 @@ class _Keeper:
             told = ("exit", "the task ended its process with exit code %d" % exit_code)
         reason, sentence = self._verdict or told
         message = self._progress.lost(
-            reason, sentence, time.time(), _log_size(), exit_code, number, self._resident
+            reason, sentence, steady_now(), _log_size(), exit_code, number, self._resident
         )
         self._out.send(protocol.encode(message))
 

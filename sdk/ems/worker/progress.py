@@ -6,6 +6,8 @@ processes; both who starts workers here and the one-shot worker ask it.
 
 from __future__ import annotations
 
+import time
+
 from . import protocol
 
 TYPE_CHECKING = False
@@ -15,8 +17,16 @@ if TYPE_CHECKING:
     from .protocol import Message
 
 
+_EPOCH = time.time() - time.monotonic()
+
+
+def steady_now() -> float:
+    """Return seconds since the epoch by a clock that runs evenly, whoever sets the other one."""
+    return _EPOCH + time.monotonic()
+
+
 class Progress:
-    """Follows one parcel through the lines that come back. Times are seconds since the epoch."""
+    """Follows one parcel through the lines that come back. Times are those of `steady_now`."""
 
     def __init__(
         self,

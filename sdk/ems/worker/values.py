@@ -239,17 +239,18 @@ def _type_name(kind: type, path: str) -> str:
 
 def full_name(kind: type) -> str:
     """Return a class as `module:qualified name`, as every process can import it."""
-    module = _main if _main and kind.__module__ == "__main__" else kind.__module__
+    module = kind.__module__
+    if module == "__main__":
+        module = _main["elsewhere"] or module
     return "%s:%s" % (module, kind.__qualname__)
 
 
-_main = ""
+_main = {"elsewhere": "", "here": ""}
 
 
 def call_main(name: str) -> None:
     """Say by which name others import the file that runs as `__main__` here; "" for none."""
-    global _main
-    _main = name
+    _main["elsewhere"] = name
 
 
 def load(tree: Tree, source: Source) -> Any:
@@ -305,9 +306,9 @@ def find_type(name: str) -> Any:
     Raises ImportError or AttributeError where this process does not have it.
     """
     module, _, qualname = name.partition(":")
-    if module == "__main__" and _stand_in:
+    if module == "__main__" and _main["here"]:
         return _of_stand_in(qualname)
-    found: Any = sys.modules.get("__main__" if module == _main else module)
+    found: Any = sys.modules.get("__main__" if module == _main["elsewhere"] else module)
     if found is None:
         from importlib import import_module
 
@@ -317,26 +318,22 @@ def find_type(name: str) -> Any:
     return found
 
 
-_stand_in = ""
-
-
 def stand_in_for_main(module: str) -> None:
     """Say which module here has what a notebook's `__main__` has there; "" for none."""
-    global _stand_in
-    _stand_in = module
+    _main["here"] = module
 
 
 def _of_stand_in(qualname: str) -> Any:
     from importlib import import_module
 
-    found: Any = import_module(_stand_in)
+    found: Any = import_module(_main["here"])
     try:
         for part in qualname.split("."):
             found = getattr(found, part)
     except AttributeError:
         error = ImportError(
-            "this task does not know the notebook's class %s; annotate the argument that holds one, "
-            "as in `row: %s`" % (qualname, qualname)
+            "this task does not know the notebook's class %s; annotate the argument that holds "
+            "one, as in `row: %s`" % (qualname, qualname)
         )
         error.ems_import = True  # type: ignore[attr-defined]
         raise error from None

@@ -119,7 +119,7 @@ class _Assembly:
     def _text(self, name: str, items: list[Item], uses: dict[str, set[str]]) -> str:
         """Return what is hashed: what imported names stand for, then the statements in order."""
         names = self.names
-        lines = [f"# {root} = {' or '.join(names[root])}" for root in sorted(uses) if root in names]
+        lines = [f"# {root} = {' or '.join(names[root]).replace(':', '.')}" for root in sorted(uses) if root in names]
         for item in items:
             if item.kind != "def":
                 lines += self._order(name, item)
@@ -170,7 +170,8 @@ class _Assembly:
             if kind == "getattr":
                 keep = target is not None
             elif kind == "import":
-                keep = target in _IMPORTERS or (target is None and chain == "__import__")
+                plain = target.replace(":", ".") if target is not None else ""
+                keep = plain in _IMPORTERS or (target is None and chain == "__import__")
             else:
                 keep = target is None
             if keep:

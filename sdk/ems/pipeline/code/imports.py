@@ -31,13 +31,14 @@ def import_from(walk: Walk, node: ast.ImportFrom) -> None:
 
 
 def _names(module: str, name: str) -> tuple[str, str]:
-    """Return what `from module import name` binds and loads."""
-    return (f"{module}.{name}", f"{module}:{name}") if module else (name, name)
+    """Return what `from module import name` binds and loads: the same."""
+    joined = f"{module}:{name}" if module else name
+    return joined, joined
 
 
 def _bind_import(walk: Walk, name: str, target: str, load: str) -> None:
     walk.scope.imports.setdefault(name, []).append(target)
     walk.scope.bound.add(name)
     (walk.loads if walk.scope.deferred() else walk.top_loads).add(load)
-    if target == "ems" or target.startswith("ems."):
-        walk.ems[name] = target
+    if target == "ems" or target.startswith(("ems.", "ems:")):
+        walk.ems[name] = target.replace(":", ".")

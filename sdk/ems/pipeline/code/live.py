@@ -8,10 +8,9 @@ text.
 from __future__ import annotations
 
 import ast
-import builtins
 import hashlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,8 @@ from .literals import literal
 from .manifest import Code
 from .origin import function_of, origin_of
 from .reach import Reach
-from .sources import class_source, function_source
+from .sources import class_source, function_source, without_annotations
+from .surroundings import Surroundings, is_of_ems
 from .symbols import Facts
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class _Written:
     """The module as it is written: imports, values, definitions, each name once."""
 
     def __init__(self, project: Project, subject: str) -> None:
-        self._finder = project.finder
+        self._project = project
         self._subject = subject
         self._imports: dict[str, str] = {}
         self._values: dict[str, str] = {}
@@ -116,17 +116,17 @@ class _Written:
             self._values_of(function, node)
             node.name = name
             node.decorator_list = [
-                each for each in node.decorator_list if not _is_ems(each, function)
+                each for each in node.decorator_list if not is_of_ems(each, function)
             ]
             if not node.decorator_list:
-                _strip_annotations(node)
+                without_annotations(node)
         ast.fix_missing_locations(node)
-        self._needs(node, _Surroundings(function))
+        self._needs(node, Surroundings(function))
         self._bodies[name] = ast.unparse(node)
 
     def annotated_classes(self, function: FunctionType) -> None:
         """Write the classes that annotate a function: its arguments may be of them."""
-        around = _Surroundings(function)
+        around = Surroundings(function)
         for annotation in function.__annotations__.values():
             value = around.get(annotation) if isinstance(annotation, str) else annotation
             if isinstance(value, type) and self._is_live(value):
@@ -157,7 +157,7 @@ class _Written:
             if text is not None:
                 node.args.kw_defaults[position] = ast.parse(text, mode="eval").body
 
-    def _needs(self, node: ast.stmt, around: _Surroundings) -> None:
+    def _needs(self, node: ast.stmt, around: Surroundings) -> None:
         """Write what a definition takes from around it."""
         bound = Reading("", {})
         read_item(bound, node)
@@ -166,10 +166,10 @@ class _Written:
                 if around.has(name) and name not in item.scope.bound:
                     self._value(name, around.get(name), around)
 
-    def _value(self, name: str, value: object, around: _Surroundings) -> None:
+    def _value(self, name: str, value: object, around: Surroundings) -> None:
         if name in self._objects and self._objects[name] is value:
             return
-        home = around.home(self._finder, name)
+        home = around.home(self._project.finder, name)
         if home:
             self._import(name, value, f"from {home} import {name}")
         elif isinstance(value, ModuleType):
@@ -208,7 +208,7 @@ class _Written:
             raise UsageError(
                 self._subject, f"the source of class '{name}' is not to be had", "a file"
             )
-        self._needs(node, _Surroundings.of_class(value))
+        self._needs(node, Surroundings.of_class(value))
         self._bodies[name] = ast.unparse(node)
         self._classes.append(name)
 
@@ -219,74 +219,31 @@ class _Written:
             return None
         if self._is_live(value):
             return None
-        if module.partition(".")[0] == "ems":
-            module = "ems" if hasattr(sys.modules["ems"], qualname) else module
         if getattr(sys.modules.get(module), qualname, None) is not value:
             return None
-        return f"from {module} import {qualname} as {name}"
+        if module == "__main__":
+            module = self._main_name(qualname)
+        elif module.startswith("ems.") and hasattr(sys.modules["ems"], qualname):
+            module = "ems"
+        return f"from {module} import {qualname} as {name}" if module else None
 
     def _is_live(self, value: object) -> bool:
-        module = sys.modules.get(getattr(value, "__module__", None) or "")
         if callable(value) and not isinstance(value, type):
             try:
-                return origin_of(self._finder, value).kind == "live"
+                return origin_of(self._project.finder, value).kind == "live"
             except UsageError:
                 return False
+        name = getattr(value, "__module__", None) or ""
+        module = sys.modules.get(name)
+        if name == "__main__":
+            return not self._main_name(getattr(value, "__qualname__", ""))
         bare = module is not None and getattr(module, "__spec__", None) is None
         return module is None or (bare and not getattr(module, "__file__", None))
 
-
-class _Surroundings:
-    """Where a live function or class takes its names from."""
-
-    def __init__(self, function: FunctionType | None, names: dict[str, Any] | None = None) -> None:
-        self._function = function
-        self._globals = names if names is not None else getattr(function, "__globals__", {})
-        self._cells = dict(_cells(function)) if function is not None else {}
-
-    @classmethod
-    def of_class(cls, value: type) -> _Surroundings:
-        """Return the names around a class."""
-        module = sys.modules.get(value.__module__)
-        return cls(None, vars(module) if module is not None else {})
-
-    def has(self, name: str) -> bool:
-        """Return whether a name is known here and is not Python's own."""
-        return name in self._cells or name in self._globals
-
-    def get(self, name: str) -> Any:
-        """Return what a name stands for now."""
-        if name in self._cells:
-            return self._cells[name]
-        return self._globals.get(name, getattr(builtins, name, None))
-
-    def home(self, finder: Any, name: str) -> str | None:
-        """Return the module of the project that has a name, where the function lies in a file."""
-        if self._function is None or name in self._cells:
-            return None
-        file = self._function.__code__.co_filename
-        return finder.name_of(file) if not file.startswith("<") and finder.owns(file) else None
-
-
-def _cells(function: FunctionType) -> Iterator[tuple[str, object]]:
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            yield name, cell.cell_contents
-        except ValueError:  # not bound yet
-            continue
-
-
-def _is_ems(decorator: ast.expr, function: FunctionType) -> bool:
-    node = decorator.func if isinstance(decorator, ast.Call) else decorator
-    while isinstance(node, ast.Attribute):
-        node = node.value
-    value = _Surroundings(function).get(node.id) if isinstance(node, ast.Name) else None
-    module = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-    return str(module).partition(".")[0] == "ems"
-
-
-def _strip_annotations(node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-    node.returns = None
-    every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-    for arg in [*every, *filter(None, (node.args.vararg, node.args.kwarg))]:
-        arg.annotation = None
+    def _main_name(self, symbol: str) -> str | None:
+        """Return the name of the module that is run as a script, if its file defines a symbol."""
+        file = getattr(sys.modules["__main__"], "__file__", None)
+        name = self._project.finder.name_of(file) if isinstance(file, str) else None
+        found = self._project.finder.find(name) if name is not None else None
+        facts = self._project.files.facts(found) if found is not None else None
+        return name if facts is not None and symbol in facts.symbols else None

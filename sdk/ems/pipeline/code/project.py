@@ -59,7 +59,10 @@ class Project:
 
         origin = origin_of(self.finder, fn)
         if origin.kind == "project":
-            return self.code_of_symbol(origin.module, origin.qualname, uses, version)
+            from .annotated import classes_of
+
+            classes = classes_of(origin.function, origin.module)
+            return self.code_of_symbol(origin.module, origin.qualname, uses, version, classes)
         if origin.kind == "installed":
             return self._installed(origin.module, origin.qualname, uses, version)
         from .live import code_of_live
@@ -67,9 +70,17 @@ class Project:
         return code_of_live(self, origin.function, uses, version)
 
     def code_of_symbol(
-        self, module: str, qualname: str, uses: Sequence[str] = (), version: str | None = None
+        self,
+        module: str,
+        qualname: str,
+        uses: Sequence[str] = (),
+        version: str | None = None,
+        classes: Sequence[str] = (),
     ) -> Code:
-        """Return the code that a function reaches, given where it is defined."""
+        """Return the code that a function reaches, given where it is defined.
+
+        `classes` are dotted names of what its arguments may be.
+        """
         found = self.finder.find(module)
         facts = self.files.facts(found) if found is not None else None
         if facts is None:
@@ -81,6 +92,8 @@ class Project:
         reach = Reach(self.resolver)
         reach.load(module)
         reach.add(facts, name)
+        for each in classes:
+            reach.ref(each)
         return self.assemble(reach, (module, qualname), f"{facts.module}:{name}", uses, version)
 
     def code_of_files(self, patterns: Sequence[str], folder: Path | None = None) -> Code:

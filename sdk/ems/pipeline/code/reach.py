@@ -29,7 +29,7 @@ class Reach:
         self._refs: set[str] = set()
         self._loads: set[str] = set()
         self._foreigners: set[str] = set()
-        self._waiting: dict[tuple[str, str], list[tuple[Facts, str]]] = {}
+        self._waiting: dict[str, dict[str, list[tuple[Facts, str]]]] = {}
 
     def add(self, facts: Facts, name: str) -> None:
         """Reach a symbol and, with `run`, all that follows from it."""
@@ -39,8 +39,9 @@ class Reach:
         if name not in seen:
             seen.add(name)
             self._queue.append((facts, name))
-            if self._waiting:
-                for follower in self._waiting.pop((facts.module, name), ()):
+            waiting = self._waiting.get(facts.module)
+            if waiting is not None and name in waiting:
+                for follower in waiting.pop(name):
                     self.add(*follower)
 
     def whole(self, found: Found) -> None:
@@ -49,8 +50,7 @@ class Reach:
         facts = self._library.facts(found)
         if facts is None:
             return
-        for name in facts.symbols:
-            self.add(facts, name)
+        self._all_of(facts)
         for targets in facts.names.values():
             for target in targets:
                 resolved = self._resolver.resolve(target)
@@ -90,8 +90,12 @@ class Reach:
             _, _, near, refs, loads, _, _, marks = facts.symbols[name]
             seen = self.symbols[facts.module]
             for other in near:
-                if other not in seen:
-                    self._near(facts, other)
+                if other in seen:
+                    continue
+                if other == "*":
+                    self._all_of(facts)
+                else:
+                    self.add(facts, other)
             for ref in refs:
                 if ref not in self._refs:
                     self._ref(facts, ref)
@@ -100,9 +104,9 @@ class Reach:
             for mark in marks:
                 self.marks.append((facts, name, mark))
 
-    def _near(self, facts: Facts, name: str) -> None:
-        for each in facts.symbols if name == "*" else (name,):
-            self.add(facts, each)
+    def _all_of(self, facts: Facts) -> None:
+        for name in facts.symbols:
+            self.add(facts, name)
 
     def _ref(self, facts: Facts, ref: str) -> None:
         if ref.startswith("?"):
@@ -160,4 +164,5 @@ class Reach:
                 if symbol in self.symbols.get(owner.module, ()):
                     self.add(facts, name)
                 elif (owner.module, symbol) != (facts.module, name):
-                    self._waiting.setdefault((owner.module, symbol), []).append((facts, name))
+                    waiting = self._waiting.setdefault(owner.module, {})
+                    waiting.setdefault(symbol, []).append((facts, name))

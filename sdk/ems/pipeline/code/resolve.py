@@ -15,6 +15,9 @@ from .finder import Found
 from .scope import MUTATORS
 from .symbols import BASE, CALL, Facts
 
+# Names that go deeper lead into themselves: a package that has a part of its part for itself.
+_DEEPEST = 40
+
 # A symbol of a module, and whether attributes of it were asked for beyond its name.
 Target = tuple[Facts, str, bool]
 
@@ -126,9 +129,13 @@ class Resolver:
                         yield from self.resolve(owner).symbols
 
     def _follow(self, name: str) -> Resolved:
-        words = name.split(".")
+        module, colon, rest = name.partition(":")
+        if colon and (found := self.library.find(module)) is not None:
+            start = module.split(".")
+            return self._walk(found, [*start, *rest.split(".")], len(start))
+        words = name.replace(":", ".").split(".")
         found = self.library.find(words[0])
-        if found is None:
+        if found is None or len(words) > _DEEPEST:
             return Resolved(packages=_package(name))
         return self._walk(found, words, 1)
 
@@ -156,8 +163,8 @@ class Resolver:
         if word in facts.symbols:
             result.symbols.append((facts, word, at + 1 < len(words)))
         rest = "".join(f".{each}" for each in words[at + 1 :])
-        inner = f"{facts.module}.{word}"  # `from . import inner` binds no more than the module
-        targets = [target for target in facts.names.get(word, ()) if target != inner]
+        inner = (f"{facts.module}:{word}", f"{facts.module}.{word}")  # `from . import inner`
+        targets = [target for target in facts.names.get(word, ()) if target not in inner]
         for target in targets:
             result.take(self.resolve(target + rest))
         return word in facts.symbols or bool(targets)
@@ -197,5 +204,5 @@ class Resolver:
 
 def _package(name: str) -> set[str]:
     """Return the top-level package that a name comes from, none for Python's own and EMS."""
-    top = name.partition(".")[0]
+    top = name.replace(":", ".").partition(".")[0]
     return set() if top in sys.stdlib_module_names or top in ("ems", "builtins") else {top}

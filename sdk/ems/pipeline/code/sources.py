@@ -32,6 +32,14 @@ def function_source(function: FunctionType) -> Definition | ast.Lambda | None:
     return None
 
 
+def without_annotations(node: Definition) -> None:
+    """Take the annotations off a function: what they name need not travel."""
+    node.returns = None
+    every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    for arg in [*every, *filter(None, (node.args.vararg, node.args.kwarg))]:
+        arg.annotation = None
+
+
 def class_source(value: type) -> ast.ClassDef | None:
     """Return the tree of a class's definition: where its methods are, else the latest cell's."""
     names = [*dict.fromkeys(_method_files(value)), *reversed(_cells())]

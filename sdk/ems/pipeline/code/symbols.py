@@ -22,8 +22,9 @@ CALL = -2
 #   digest   of the normal form, SHA-256 in hex
 #   kind     "class", "def" or "data"
 #   near     names of the same module that it uses; "*" stands for all of them
-#   refs     absolute dotted names that it uses, as imported; "?a.b": unknown here, perhaps from a
-#            star import; "~a.b": a string constant that reads like a dotted name
+#   refs     absolute names that it uses, as imported: "a.b", or "a.b:c" where a.b is a module;
+#            "?a.b": unknown here, perhaps from a star import; "~a.b": a string constant that reads
+#            like a dotted name
 #   loads    modules that it imports when it runs: "a.b", or "a:b" for `from a import b`
 #   writes   what it may change when its module is imported (a registry that decorates it)
 #   mutates  what it may change when it is called: depth of the function, absolute name
