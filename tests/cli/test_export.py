@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cli.conftest import Call, version_of
+import pytest
+
+from tests.cli.conftest import Call, call, version_of
 from tests.e2e.lab import Lab
 
 
@@ -123,6 +125,33 @@ def test_objects_that_are_lost_or_damaged_are_named(lab: Lab, tell: Call, tmp_pa
     done = tell("export", version, str(tmp_path / "lost"))
     assert done.code == 1 and f"raw.txt: object {digest[:12]} is gone from the store" in done.err
     assert "Lost:" in (tmp_path / "lost/README.txt").read_text()
+
+
+def test_names_lead_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ems.store.entries import Record
+    from ems.store.store import Store
+
+    monkeypatch.setenv("EMS_CACHE", str(tmp_path / "cache"))
+    version = "ab" * 32
+    with Store.open(tmp_path / "home" / ".ems") as store, store.session("r") as writer:
+        digest, size = store.objects.put_bytes(b"evil")
+        rows = [["../../up.txt", "", digest, size], ["/abs.txt", "", digest, size]]
+        folder = store.objects.put_bytes(json.dumps(rows).encode())
+        spec = {"bundle": {"../../code.py": digest}, "entry": ["m", "f"], "env": {}, "code": {}}
+        named = store.objects.put_bytes(json.dumps({**spec, "kind": "python"}).encode())
+        out = [{"$file": [digest, size, "../../x"]}, {"$dir": [*folder, ".."]}]
+        writer.record(
+            Record(
+                version, 1, writer.runner_id, "r", "t", named.digest, {"a": 1}, out, "", 1.0, 2.0
+            )
+        )
+    target = tmp_path / "home" / "deep" / "out"
+    assert call(tmp_path / "home", "export", version, str(target)).code == 0
+    assert [name for name in files(target) if "/" in name] == [
+        "code/code.py", "inputs/arguments.json", "outputs/.._.._x", "outputs/_../abs.txt",
+        "outputs/_../up.txt", "outputs/result.json",
+    ]  # fmt: skip
+    assert files(tmp_path / "home" / "deep") == [f"out/{name}" for name in files(target)]
 
 
 KINDS = """

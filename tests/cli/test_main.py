@@ -175,3 +175,18 @@ def test_no_store_here_says_where_one_is(shared: Lab, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / ".ems").symlink_to(shared.root / ".ems")
     assert "Try: emsctl -C sub …" in call(tmp_path, "runs").err
+
+
+def test_a_terminal_of_few_characters(shared: Lab) -> None:
+    done = shared.emsctl("why", "last", "train", env={"PYTHONIOENCODING": "ascii"})
+    assert "argument rate: 0.1 \\u2192 2.0" in done.out
+
+
+def test_a_store_without_runs(tmp_path: Path) -> None:
+    from ems.store.store import Store
+
+    Store.open(tmp_path / ".ems", cache=tmp_path / "cache").close()
+    done = call(tmp_path, "show", "nope")
+    assert done.code == 2
+    assert done.err.endswith(f"the store {tmp_path / '.ems'} has no runs. Try: emsctl run FILE\n")
+    assert "last: the store has no runs" in call(tmp_path, "logs").err

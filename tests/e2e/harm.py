@@ -189,7 +189,7 @@ class Going:
 def start(
     lab: Lab, *words: str, env: Mapping[str, str] | None = None, before: tuple[str, ...] = ()
 ) -> Going:
-    """Start `emsctl …` with a process group of its own; `before` are words of a program around it."""
+    """Start `emsctl …` with a process group of its own, inside the program that `before` names."""
     return launch(lab, [*before, *EMSCTL, *words], env)
 
 
@@ -224,11 +224,9 @@ class Elsewhere:
         return ["nsenter", "--target", str(self._holder.pid), *own, "--mount", "--"]
 
     def sh(self, script: str, *words: str) -> str:
-        """Run a shell script there and return what it prints."""
-        done = subprocess.run(
-            [*self._enter, "sh", "-ec", script, "sh", *words],
-            cwd=self._lab.root, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        """Run a shell script there, in the project's folder, and return what it prints."""
+        inside = ["sh", "-ec", f'cd "$0"; {script}', str(self._lab.root), *words]
+        done = subprocess.run([*self._enter, *inside], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

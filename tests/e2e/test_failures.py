@@ -119,7 +119,7 @@ def test_every_other_end_says_so(lab: Lab) -> None:
         "205 MiB", "0.2 GiB"
     ).replace("204.8 MiB", "0.2 GiB")
     assert told["undeclared"]["reason"] == "import"
-    assert "lib.hidden" in text["undeclared"] and "uses=" in text["undeclared"]
+    assert "declare it: @ems.task(uses=['lib" in text["undeclared"]
     assert all("next: emsctl" in each for each in text.values())
     assert all("ems/worker" not in each for each in text.values())
 

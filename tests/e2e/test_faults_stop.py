@@ -136,7 +136,8 @@ def test_ctrl_c_in_a_real_terminal(training: Lab) -> None:
 
     process = subprocess.Popen(
         [*EMSCTL, "run", "pipeline.py"], cwd=lab.root, env=lab.environ({"TERM": "xterm"}),
-        stdin=terminal, stdout=terminal, stderr=terminal, preexec_fn=own_terminal,
+        stdin=terminal, stdout=terminal, stderr=terminal,
+        preexec_fn=own_terminal,  # noqa: PLW1509 (nothing else runs in this process now)
     )  # fmt: skip
     os.close(terminal)
     shown = bytearray()

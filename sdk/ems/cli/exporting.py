@@ -80,7 +80,7 @@ class Exporting:
         resolved = {name: self._resolved(tree) for name, tree in args.items()}
         files: dict[str, str] = {}
         for name, tree in resolved.items():
-            files |= self._parts(f"inputs/{name.lstrip('*')}", tree, name)
+            files |= self._parts(f"inputs/{_safe(name.lstrip('*'))}", tree, name)
         self._json("inputs/arguments.json", {"values": resolved, "files": files})
 
     def _tree(self, folder: str, name: str, tree: Any, what: str) -> None:

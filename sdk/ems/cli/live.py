@@ -9,6 +9,7 @@ lasted half a second on a terminal, so short runs never wait for it.
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
@@ -32,8 +33,8 @@ class Lines(Observer):
         self._few = True
         self._last = time.monotonic()
 
-    def say(self, text: str) -> None:
-        """Write one line."""
+    def say(self, text: str, style: str = "") -> None:
+        """Write one line; `style` is a colour for a terminal."""
         print(text, file=self.stream, flush=True)
 
     def began(self, run_id: str, pipeline: str, total: int) -> None:
@@ -45,20 +46,23 @@ class Lines(Observer):
             self.say(f"  ran {label} ({seconds_text(seconds)})")
 
     def failed(self, failure: Failure) -> None:
-        for line in failure_lines(failure):
+        first, *more = failure_lines(failure)
+        self.say(first, "bold red")
+        for line in more:
             self.say(line)
 
     def retried(self, failure: Failure) -> None:
         self.say(
             f"  {failure.label}: attempt {failure.attempt} of {failure.attempts} failed "
-            f"({reason_text(failure)}); trying again"
+            f"({reason_text(failure)}); trying again",
+            "yellow",
         )
 
     def waited(self, label: str, runner: str) -> None:
         self.say(f"  {label}: being run by {runner}; waiting for its result")
 
     def warned(self, text: str) -> None:
-        self.say(f"  warning: {text}")
+        self.say(f"  warning: {text}", "yellow")
 
     def output(self, label: str, text: str) -> None:
         for line in text.splitlines():
@@ -81,11 +85,11 @@ class Terminal(Lines):
         super().__init__(stream)
         self._live: Live | None = None
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, style: str = "") -> None:
         if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False)
+            self._live.console.print(text, markup=False, highlight=False, style=style or None)
         else:
-            super().say(text)
+            super().say(colored(text, style, self.stream))
 
     def tick(self, snapshot: Snapshot) -> None:
         if self._live is None:
@@ -117,6 +121,16 @@ def observer_for(stream: TextIO, *, quiet: bool = False) -> Lines:
     return Terminal(stream) if stream.isatty() else Lines(stream)
 
 
+def colored(text: str, style: str, stream: TextIO) -> str:
+    """Return the text in a colour where the stream is a terminal that wants one."""
+    if not style or os.environ.get("NO_COLOR") or not stream.isatty():
+        return text
+    return f"\x1b[{_ANSI[style]}m{text}\x1b[0m"
+
+
+_ANSI = {"bold red": "1;31", "red": "31", "green": "32", "yellow": "33"}
+
+
 def _live(stream: TextIO) -> Live:
     from rich.console import Console
     from rich.live import Live
@@ -131,7 +145,7 @@ def _picture(snapshot: Snapshot) -> Any:
 
     done = snapshot.ran + snapshot.cached + snapshot.failed + snapshot.skipped
     table = Table.grid(padding=(0, 1))
-    bar = ProgressBar(total=max(1, snapshot.total), completed=done, width=30)
+    bar = ProgressBar(total=max(1, snapshot.total), completed=done, width=30, complete_style="cyan")
     table.add_row(bar, Text(counts_text(snapshot)))
     for running in snapshot.running[:_SHOWN_RUNNING]:
         left = f" of about {seconds_text(running.expected_s)}" if running.expected_s else ""
@@ -183,7 +197,7 @@ def failure_lines(failure: Failure) -> list[str]:
         lines.append("  last lines of its output:")
         lines += [f"    {line}" for line in failure.log_tail]
     if failure.version:
-        lines.append(f"  next: emsctl logs {failure.version[:12]}")
+        lines.append(f"  next: emsctl {'logs' if failure.log_tail else 'show'} {failure.version[:12]}")
     return lines
 
 

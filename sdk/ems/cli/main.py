@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Generator
 from typing import Any
 
@@ -71,6 +72,7 @@ class Emsctl(click.Group):
         **extra: Any,
     ) -> click.Context:
         """Parse what stands before the command."""
+        _print_anything()
         with ending():
             return super().make_context("emsctl", args, parent, **extra)
 
@@ -86,6 +88,13 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 
         click.echo(f"emsctl {__version__}")
         ctx.exit()
+
+
+def _print_anything() -> None:
+    """Let no character that a terminal or a pipe can't show end a command."""
+    out: Any = sys.stdout
+    if hasattr(out, "reconfigure"):
+        out.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager

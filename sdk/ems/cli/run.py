@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ems.cli.context import session_for
-from ems.cli.live import failure_lines, observer_for
+from ems.cli.live import colored, failure_lines, observer_for
 from ems.errors import UsageError
 from ems.units import seconds_text
 
@@ -134,7 +134,8 @@ def _print_run(run: Run, output: str) -> None:
         click.echo(json.dumps(_run_document(run), indent=2))
         return
     counts = ", ".join(f"{run.counts[how]} {how}" for how in _ORDER if run.counts.get(how))
-    click.echo(f"{run.state} in {seconds_text(run.seconds)}: {counts or 'nothing to do'}", err=True)
+    text = f"{run.state} in {seconds_text(run.seconds)}: {counts or 'nothing to do'}"
+    click.echo(colored(text, _COLORS.get(run.state, ""), sys.stderr), err=True)
     if run.state == "done":
         for line in result_lines(run.result):
             click.echo(line)
@@ -148,6 +149,7 @@ def _print_run(run: Run, output: str) -> None:
 
 
 _ORDER = ("ran", "cached", "failed", "skipped", "left out", "pending")
+_COLORS = {"done": "green", "failed": "red", "canceled": "yellow", "unfinished": "yellow"}
 
 
 def _run_document(run: Run) -> dict[str, Any]:

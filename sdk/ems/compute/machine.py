@@ -39,8 +39,9 @@ def gpus() -> tuple[str, ...]:
         return tuple(each.strip() for each in visible.split(",") if each.strip())
     try:
         return tuple(str(at) for at in range(len(os.listdir("/proc/driver/nvidia/gpus"))))
-    except OSError:
-        return ()
+    except OSError:  # containers may show the devices alone
+        names = (path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+        return tuple(sorted((name for name in names if name.isdigit()), key=int))
 
 
 def out_of_memory_kills() -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ems.store.store import Store
 
 _serial = itertools.count(1)
+_MISSING = re.compile(r"No module named '([\w.]+)'")
 _CHANGED = (-1, 0, 0)
 """Size, time and inode that no file has: the worker says that the input changed."""
 
@@ -198,6 +200,21 @@ class Loading:
         return [path, *_CHANGED]
 
     # -- what a worker says ---------------------------------------------------------------------
+
+    def explained(self, end: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return an end that says more: of a module not to be found, that it is the project's."""
+        error: Mapping[str, Any] = end.get("error") or {}
+        missing = _MISSING.fullmatch(str(error.get("message", "")))
+        if error.get("type") != "ModuleNotFoundError" or missing is None:
+            return end
+        name = missing[1]
+        if not self._specs.owns(name):
+            return end
+        more = (
+            f", which is the project's, but not part of the task's code as EMS read it; "
+            f"declare it: @ems.task(uses=['{name}'])"
+        )
+        return {**end, "reason": "import", "error": {**error, "message": error["message"] + more}}
 
     def publish(self, end: Mapping[str, Any]) -> None:
         """Make a version's files durable in the store, where they are only at this place."""

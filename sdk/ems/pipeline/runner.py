@@ -194,6 +194,8 @@ class Runner:
         lost = self._loading.lost_inputs(self.board, node)
         for upstream in lost:
             self._lose(upstream)
+        if lost:
+            self._leave(index)
         return not lost
 
     def _leave(self, index: int) -> None:
@@ -295,7 +297,7 @@ class Runner:
             self._writer.release([self._version(index)])
             self.board.states[index] = State.WAITING
             return
-        self._attempt_failed(index, work, end, log)
+        self._attempt_failed(index, work, self._loading.explained(end), log)
 
     def _attempt_failed(self, index: int, work: Work, end: Mapping[str, Any], log: str) -> None:
         self._writer.failed(self._recorder.failed(work, end, log))

@@ -151,15 +151,17 @@ class Specs:
         """Return the names of a call's arguments, in the order of its trees."""
         return argument_names(task.parameters)
 
+    def owns(self, module: str) -> bool:
+        """Whether a module is the project's own."""
+        return self._project.finder.find(module) is not None
+
     def misses(self, task: Any, kind: str) -> bool:
         """Whether a class of the project, `module:name`, is not in the code of a task."""
         if isinstance(task, Command) or task.options.version is not None:
             return False
         module, _, name = kind.partition(":")
         part = f"{module}:{name.partition('.')[0]}"
-        return (
-            part not in self.of(task).code.parts and self._project.finder.find(module) is not None
-        )
+        return part not in self.of(task).code.parts and self.owns(module)
 
     def _python(self, task: Any) -> Spec:
         options: Options = task.options

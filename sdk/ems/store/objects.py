@@ -167,10 +167,14 @@ class Objects:
                 return self._far.fetch(digest, Path(temp)) and digest_file(temp) == digest
             finally:
                 Path(temp).unlink(missing_ok=True)
+        path = self._shelf.path(digest)
         try:
-            return digest_file(self._shelf.path(digest)) == digest
+            found = digest_file(path)
         except FileNotFoundError:
             return False
+        if found != digest:  # the next run must not trust what was remembered
+            self._seen.remember({path: found})
+        return found == digest
 
     # how
 

@@ -266,6 +266,21 @@ def test_circular_imports(sandbox: Sandbox) -> None:
     assert set(code.parts) == {"task", "one:f", "two:g"}
 
 
+def test_a_function_may_have_the_name_of_its_module(sandbox: Sandbox) -> None:
+    sandbox.write(
+        {
+            "lib/__init__.py": "from .fit import fit\nfrom lib.low import low\n"
+            "import lib.up.up as up\n",
+            "lib/fit.py": "def fit(): return 1\ndef other(): return 2\n",
+            "lib/low.py": "def low(): return 1\n",
+            "lib/up/__init__.py": "",
+            "lib/up/up.py": "def f(): return 1\n",
+        }
+    )
+    code = sandbox.one("import lib\ndef task(): return lib.fit(), lib.low(), lib.up.f()\n")
+    assert set(code.parts) == {"task", "lib.fit:fit", "lib.low:low", "lib.up.up:f"}
+
+
 def test_a_package_that_defines_its_exports(sandbox: Sandbox) -> None:
     sandbox.write(
         {

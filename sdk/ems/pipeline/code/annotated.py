@@ -23,14 +23,15 @@ def classes_of(function: FunctionType, module: str) -> list[str]:
     found: dict[str, None] = {}
     for parameter, annotation in function.__annotations__.items():
         if parameter != "return":
-            for kind in _classes(annotation, function.__globals__):
+            for kind in kinds_of(annotation, function.__globals__):
                 home = module if kind.__module__ == function.__module__ else kind.__module__
                 if home.partition(".")[0] not in ("builtins", "ems", "typing"):
                     found[f"{home}.{kind.__qualname__}"] = None
     return list(found)
 
 
-def _classes(annotation: Any, names: dict[str, Any]) -> Iterator[type]:
+def kinds_of(annotation: Any, names: dict[str, Any]) -> Iterator[type]:
+    """Yield the classes in an annotation; `names` are those that quoted ones may use."""
     if isinstance(annotation, ForwardRef):
         annotation = annotation.__forward_arg__
     if isinstance(annotation, str):
@@ -41,7 +42,7 @@ def _classes(annotation: Any, names: dict[str, Any]) -> Iterator[type]:
     elif isinstance(annotation, type):
         yield annotation
     for inner in get_args(annotation):
-        yield from _classes(inner, names)
+        yield from kinds_of(inner, names)
 
 
 def _value(word: str, names: dict[str, Any]) -> Any:

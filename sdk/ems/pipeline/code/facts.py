@@ -119,7 +119,11 @@ class _Assembly:
     def _text(self, name: str, items: list[Item], uses: dict[str, set[str]]) -> str:
         """Return what is hashed: what imported names stand for, then the statements in order."""
         names = self.names
-        lines = [f"# {root} = {' or '.join(names[root]).replace(':', '.')}" for root in sorted(uses) if root in names]
+        lines = [
+            f"# {root} = {' or '.join(names[root]).replace(':', '.')}"
+            for root in sorted(uses)
+            if root in names
+        ]
         for item in items:
             if item.kind != "def":
                 lines += self._order(name, item)

@@ -11,7 +11,10 @@ def import_plain(walk: Walk, node: ast.Import) -> None:
     """Append `import a.b as c`, one name a line."""
     for alias in node.names:
         root = alias.name.partition(".")[0]
-        target = alias.name if alias.asname else root
+        parent, _, last = alias.name.rpartition(".")
+        target = root  # `import a.b as c` looks b up in a, as `from a import b` does
+        if alias.asname:
+            target = f"{parent}:{last}" if parent else last
         _bind_import(walk, alias.asname or root, target, alias.name)
         walk.line(f"import {alias.name}{f' as {alias.asname}' if alias.asname else ''}")
 

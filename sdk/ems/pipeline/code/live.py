@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ems.errors import UsageError
 
 from . import facts as reading
+from .annotated import classes_of, kinds_of
 from .items import Reading, read_item
 from .literals import literal
 from .manifest import Code
@@ -51,6 +52,11 @@ def code_of_live(
     module = f"ems_live_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     reach = Reach(project.resolver)
     reach.add(facts, name)
+    for each in written.classes:
+        reach.add(facts, each)
+    for each in classes_of(function, function.__module__):
+        if not each.startswith("__main__."):
+            reach.ref(each)
     code = project.assemble(reach, (MODULE, name), f"{MODULE}:{name}", uses, version)
     path = f"{module}.py"
     text += written.rebound(function.__module__)
@@ -86,7 +92,7 @@ class _Written:
         self._values: dict[str, str] = {}
         self._bodies: dict[str, str] = {}
         self._objects: dict[str, object] = {}
-        self._classes: list[str] = []
+        self.classes: list[str] = []
 
     def text(self) -> str:
         """Return the module's source so far."""
@@ -96,9 +102,9 @@ class _Written:
 
     def rebound(self, module: str) -> str:
         """Return what makes classes known as those of `__main__`, where they come from there."""
-        if module != "__main__" or not self._classes:
+        if module != "__main__" or not self.classes:
             return ""
-        return _BOUND.format(names=", ".join(self._classes))
+        return _BOUND.format(names=", ".join(self.classes))
 
     def define_function(self, name: str, function: FunctionType) -> None:
         """Write a function under a name, after what it needs."""
@@ -128,9 +134,9 @@ class _Written:
         """Write the classes that annotate a function: its arguments may be of them."""
         around = Surroundings(function)
         for annotation in function.__annotations__.values():
-            value = around.get(annotation) if isinstance(annotation, str) else annotation
-            if isinstance(value, type) and self._is_live(value):
-                self._value(value.__name__, value, around)
+            for value in kinds_of(annotation, function.__globals__):
+                if self._is_live(value):
+                    self._value(value.__name__, value, around)
 
     def _begin(self, name: str, value: object) -> bool:
         """Take a name; return whether it is new. Raises UsageError if it means two things."""
@@ -210,7 +216,7 @@ class _Written:
             )
         self._needs(node, Surroundings.of_class(value))
         self._bodies[name] = ast.unparse(node)
-        self._classes.append(name)
+        self.classes.append(name)
 
     def _importable(self, name: str, value: object) -> str | None:
         """Return the import of something that other processes have as well."""

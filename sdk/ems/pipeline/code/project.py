@@ -167,7 +167,9 @@ class Project:
             packages=tuple(sorted(reach.packages | declared.packages)),
             search=self.search,
             warnings=tuple(
-                dict.fromkeys([*self._warnings(marks, declared), *self._shadows(modules)])
+                dict.fromkeys(
+                    [*self._warnings(marks, declared, bool(uses)), *self._shadows(modules)]
+                )
             ),
             texts=lambda part: self._text(
                 task if part == TASK else part, {**reach.facts, **declared.facts}, files
@@ -242,7 +244,10 @@ class Project:
         )
 
     def _warnings(
-        self, marks: Sequence[tuple[Facts, str, tuple[str, int, str, str]]], declared: Reach
+        self,
+        marks: Sequence[tuple[Facts, str, tuple[str, int, str, str]]],
+        declared: Reach,
+        uses: bool,
     ) -> Iterator[CodeWarning]:
         for facts, _, (kind, line, shown, target) in sorted(
             marks, key=lambda m: (m[0].module, m[2])
@@ -257,7 +262,7 @@ class Project:
                 if not owners:
                     continue
                 about = owners[0]
-            if kind in ("getattr", "globals") and about in declared.facts:
+            if about in declared.facts if kind in ("getattr", "globals") else uses:
                 continue
             found = self.finder.find(facts.module)
             file = self.finder.relative(found.path) if found is not None else facts.module

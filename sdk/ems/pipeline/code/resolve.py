@@ -205,4 +205,6 @@ class Resolver:
 def _package(name: str) -> set[str]:
     """Return the top-level package that a name comes from, none for Python's own and EMS."""
     top = name.replace(":", ".").partition(".")[0]
-    return set() if top in sys.stdlib_module_names or top in ("ems", "builtins") else {top}
+    return (
+        set() if top in sys.stdlib_module_names or top in ("ems", "builtins", "__main__") else {top}
+    )
