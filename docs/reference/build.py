@@ -1,15 +1,17 @@
-"""Make the reference from what it describes: commands, public Python names, settings, exit codes.
+"""Make the reference from what it describes: commands, Python names, settings, what is kept.
 
-`make docs` writes commands.md, python.md and settings.md beside this file; a test holds them up to
-date. Reads help texts, signatures and docstrings; knows no command or name itself.
+`make docs` writes the pages beside this file; a test holds them up to date. Reads help texts,
+signatures and docstrings. What the code has no sentence for stands in `words.py`, and a test holds
+that complete.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,21 +22,27 @@ import ems
 import ems.errors
 import ems.settings
 from ems.cli.main import main as root
+from ems.compute.job import Reason
+from ems.pipeline.runner import RETRIED
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+import words  # noqa: E402  (beside this file, which is no package)
+
 NOTE = "<!-- Made by `make docs` from the code: change the text there. -->\n"
 
 
 def commands() -> str:
     """Return the page of commands, from their help texts."""
     page = [f"# Commands\n\n{NOTE}\n{_help(root)}"]
+    page.append("These options stand before the command:\n")
+    page.append(_table(("option", ""), _options(root, click.Context(root))))
     for words, command in _walk(root, ("emsctl",)):
         context = click.Context(command, info_name=" ".join(words))
         usage = " ".join([*words, *command.collect_usage_pieces(context)])
         page.append(f"## {' '.join(words[1:])}\n\n```text\n{usage}\n```\n\n{_help(command)}")
-        rows = [_option(each, context) for each in command.params]
-        if rows := [row for row in rows if row]:
-            page.append("| option | |\n|---|---|\n" + "\n".join(rows) + "\n")
+        if rows := _options(command, context):
+            page.append(_table(("option", ""), rows))
     return "\n".join(page)
 
 
@@ -52,22 +60,77 @@ def python() -> str:
 
 
 def settings() -> str:
-    """Return the page of `.ems.yaml`, environment variables and exit codes."""
-    keys = _fields(ems.settings, "Settings")
-    codes = _constants(ems.errors)
+    """Return the page of `.ems.yaml`, environment variables, exit codes, states and reasons."""
+    keys = [(f"`{key}`", f"`{default}`", text) for key, default, text in _settings_keys()]
+    reasons = [
+        (f"`{reason}`", words.REASONS[reason], "yes" if reason in RETRIED else "")
+        for reason in Reason
+    ]
     return "\n".join(
         [
-            f"# Settings and exit codes\n\n{NOTE}",
+            f"# Settings, exit codes, states\n\n{NOTE}",
             "## .ems.yaml\n",
-            f"{inspect.getdoc(ems.settings.Settings)}\n",
-            "| key | default | |\n|---|---|---|",
-            *(f"| `{key}` | `{default}` | {text} |" for key, default, text in keys),
-            "\n## Exit codes\n",
-            "| code | |\n|---|---|",
-            *(f"| {code} | {text} |" for code, text in codes),
-            "",
+            f"{_doc(ems.settings.Settings)}",
+            _table(("key", "default", ""), keys),
+            "Keys of `environment`, and of `@ems.task(environment={…})`, which takes its place:\n",
+            _table(("key", ""), _coded(words.ENVIRONMENT)),
+            "## Environment variables\n",
+            _table(("variable", ""), _coded(words.VARIABLES)),
+            "What programs and Python tasks are started with, besides the variables of the shell:\n",
+            _table(("variable", ""), _coded(words.GIVEN)),
+            "## Exit codes\n",
+            _table(("code", ""), [(str(code), text) for code, text in _constants(ems.errors)]),
+            "## States of a run\n",
+            _table(("state", ""), _coded(words.RUNS)),
+            "## How a call went\n",
+            _table(("how", ""), _coded(words.CALLS)),
+            "## Reasons of a failure\n",
+            "The word after `FAILED`, in `emsctl show` and in JSON. With `retries=`, those marked are "
+            "tried again.\n",
+            _table(("reason", "", "retried"), reasons),
         ]
     )
+
+
+def records() -> str:
+    """Return the page of what is kept of a version, and where JSON is described."""
+    return "\n".join(
+        [
+            f"# What is kept of a version\n\n{NOTE}",
+            "These are the keys of `emsctl show VERSION -o json`, and of `manifest.json` in the folder "
+            "that `emsctl export` writes. The JSON of other commands stands with "
+            "[each command](commands.md).\n",
+            _table(("key", ""), _coded(words.MANIFEST)),
+            "`spec` says what the version was made of, but for its arguments:\n",
+            _table(("key", ""), _coded(words.SPEC)),
+            "Each of `attempts`:\n",
+            _table(("key", ""), _coded(words.ATTEMPT)),
+            "## Values\n",
+            "Arguments and results are trees of JSON. What JSON has no form for is an object with one "
+            "key that starts with `$`:\n",
+            _table(("key", ""), _coded(words.TREES)),
+        ]
+    )
+
+
+def _settings_keys() -> list[tuple[str, str, str]]:
+    return [
+        (
+            key,
+            {"None": "", "field(default_factory=dict[str, Any])": "{}"}.get(default, default),
+            text,
+        )
+        for key, default, text in _fields(ems.settings, "Settings")
+    ]
+
+
+def _coded(rows: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(f"`{name}`", text) for name, text in rows.items()]
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [heads, ("---",) * len(heads), *(tuple(_cell(cell) for cell in row) for row in rows)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines).replace("|  |", "| |")
 
 
 def _walk(
@@ -83,13 +146,23 @@ def _walk(
 
 
 def _help(command: click.Command) -> str:
-    text = inspect.cleandoc(command.help or "").replace("\b\n", "")
-    return text.split("\f", 1)[0].rstrip() + "\n"
+    """Return a command's help; paragraphs whose lines stay as they are become blocks."""
+    text = inspect.cleandoc(command.help or "").split("\f", 1)[0].rstrip()
+    paragraphs = re.split(r"\n\s*\n", text)
+    return (
+        "\n\n".join(
+            f"```text\n{each.removeprefix(chr(8)).strip(chr(10))}\n```"
+            if each.startswith("\b")
+            else each
+            for each in paragraphs
+        )
+        + "\n"
+    )
 
 
-def _option(parameter: click.Parameter, context: click.Context) -> str:
-    record = parameter.get_help_record(context)
-    return f"| `{_cell(record[0])}` | {_cell(record[1])} |" if record else ""
+def _options(command: click.Command, context: click.Context) -> list[tuple[str, str]]:
+    records = [each.get_help_record(context) for each in command.params]
+    return [(f"`{record[0]}`", record[1]) for record in records if record]
 
 
 def _cell(text: str) -> str:
@@ -151,7 +224,12 @@ def _documented(body: Iterable[ast.stmt]) -> Iterator[tuple[ast.stmt, str]]:
         yield node, inspect.cleandoc(after.value.value) if documents else ""  # type: ignore[union-attr]
 
 
-PAGES = {"commands.md": commands, "python.md": python, "settings.md": settings}
+PAGES = {
+    "commands.md": commands,
+    "python.md": python,
+    "settings.md": settings,
+    "records.md": records,
+}
 
 
 def main() -> int:

@@ -6,11 +6,17 @@ Knows exit codes and one sentence form. Does not know who raises, nor how it is 
 from __future__ import annotations
 
 DONE = 0
+"""What was asked for is done."""
 FAULT = 1
+"""EMS could not go on: no store, no room, something unforeseen; `check` found a problem."""
 USAGE = 2
+"""The words, the pipeline's file or the settings are off; nothing was started."""
 TASK_FAILED = 100
+"""A task of the run failed."""
 UNFINISHED = 101
+"""No task failed, and not all of the run could be done."""
 CANCELED = 103
+"""The run was canceled (Ctrl-C, SIGTERM, a lost terminal); what finished is kept."""
 
 
 class EmsError(Exception):

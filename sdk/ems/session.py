@@ -22,7 +22,7 @@ from ems.pipeline.observer import Observer
 from ems.pipeline.params import checked
 from ems.pipeline.run import Facts, Plan, Run, Written, execute, make_tree_of, plan
 from ems.pipeline.runner import Policy, Runner
-from ems.settings import Settings
+from ems.settings import Settings, cache_folder
 
 if TYPE_CHECKING:
     from ems.compute.backend import Backend
@@ -82,8 +82,6 @@ class Session:
     @cached_property
     def cache(self) -> Path:
         """This machine's folder for what can be made again."""
-        from ems.store.store import cache_folder
-
         return cache_folder()
 
     @cached_property
@@ -149,7 +147,14 @@ class Session:
         options = options or RunOptions()
         facts = self._facts(options)
         with quick_gc():
-            written = self.write(pipeline, params, facts.id, words=words, until=options.until)
+            written = self.write(
+                pipeline,
+                params,
+                facts.id,
+                words=words,
+                until=options.until,
+                writes=self.store.writable,
+            )
             _check_names(written, options.rerun)
             return execute(
                 written,

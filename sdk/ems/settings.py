@@ -65,6 +65,14 @@ class Settings(_Found):
         )
 
 
+def cache_folder() -> Path:
+    """Return this machine's cache: $EMS_CACHE, or `ems` in $XDG_CACHE_HOME or `~/.cache`."""
+    own = os.environ.get("EMS_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ems"
+
+
 def _folder_of(start: Path) -> Path:
     start = start.absolute()
     return start if start.is_dir() else start.parent

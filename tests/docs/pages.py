@@ -8,9 +8,10 @@ In a page, fenced blocks mean:
     ```python                       must compile, is not run
 
 and an HTML comment `<!-- $ command -->` on its own line is a command that readers do not see.
-Output is compared loosely: a line `...` stands for any lines, `...` in a line for any text, and
-times, sizes, dates and ids are equal to each other. A command may fail only if the next one is
-`echo $?`. All of a page's commands run in one shell, so `cd` and variables last.
+Output is compared loosely: a line `...` stands for any lines, `...` in a line for any text; times,
+sizes, dates, ids and who ran it where are equal to each other, and lines of tasks that ran side by
+side may come in any order. A command may fail only if the next one is `echo $?`. All of a page's
+commands run in one shell, so `cd` and variables last.
 
 Knows Markdown and a shell; nothing of EMS.
 """
@@ -21,6 +22,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 FENCE = re.compile(r"^(\s*)(`{3,})\s*(\S*)\s*(.*)$")
 HIDDEN = re.compile(r"^<!--\s*\$ (.*?)\s*-->\s*$")
@@ -121,14 +123,25 @@ def outputs(text: str) -> dict[int, tuple[int, list[str]]]:
 
 def matches(shown: Sequence[str], real: Sequence[str]) -> bool:
     """Whether real output is what the page shows, times, sizes, dates and ids aside."""
-    lines = [normal(line) for line in shown]
+    lines = [normal(line) for line in _any_order(shown)]
     pattern = "".join(
         r"(?:.*\n)*?" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*") + r"\n"
         for line in lines
         if line
     )
-    text = "".join(f"{line}\n" for line in map(normal, real) if line)
+    text = "".join(f"{line}\n" for line in map(normal, _any_order(real)) if line)
     return re.fullmatch(pattern, text) is not None
+
+
+def _any_order(lines: Sequence[str]) -> list[str]:
+    """Return the lines with those of tasks, where several stand together, in a fixed order."""
+    found: list[str] = []
+    for of_tasks, group in groupby(lines, lambda line: _OF_TASKS.match(line) is not None):
+        found += sorted(group, key=normal) if of_tasks else group
+    return found
+
+
+_OF_TASKS = re.compile(r"  (ran |\S+ \| )")
 
 
 def normal(line: str) -> str:
@@ -139,11 +152,15 @@ def normal(line: str) -> str:
 
 
 _NORMAL = [
+    (re.compile(r"\b\d{8}-\d{6}-[a-z]{4}\b"), "‹id›"),
     (re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?\b"), "‹when›"),
     (re.compile(r"\b\d\d:\d\d(?::\d\d)?\b"), "‹when›"),
-    (re.compile(r"~?\b\d+(?:\.\d+)? ?(?:ms|s|min|m|h)\b(?: \d+ ?s\b)?"), "‹time›"),
+    (re.compile(r"~?\b\d+(?:\.\d+)?(?:e-\d+)? ?(?:µs|ms|s|min|m|h)\b(?: \d+ ?s\b)?"), "‹time›"),
     (re.compile(r"\b\d+(?:\.\d+)? ?(?:B|KiB|MiB|GiB|bytes)\b"), "‹size›"),
     (re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{6,64}\b|\b\d{8,}\b"), "‹id›"),
+    (re.compile(r"\bby \S+ (on|at) \S+"), "by ‹who›"),
+    (re.compile(r"\bby \S+ in run\b"), "by ‹who› in run"),
+    (re.compile(r"\S+/emsctl\b"), "emsctl"),
 ]
 
 

@@ -68,11 +68,12 @@ def _asks(following: Sequence[Command | File]) -> bool:
 
 
 def _environment(tmp_path: Path) -> dict[str, str]:
-    """Return a reader's environment: EMS on the PATH, a home and cache of the page's own."""
+    """Return the environment of Ada, a reader: EMS on the PATH, a home and a cache of her own."""
     keep = {name: os.environ[name] for name in ("LANG", "TMPDIR") if name in os.environ}
     return keep | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
+        "LOGNAME": "ada",
         "EMS_CACHE": str(tmp_path / "cache"),
         "EMS_REPO": str(ROOT),
         "COLUMNS": "100",
@@ -128,11 +129,21 @@ def test_a_page_is_followed_as_a_reader_would(tmp_path: Path) -> None:
         ("run 4f2a91c0 done in 1.2 s", "run 77be01aa done in 31 ms"),
         ("2 tasks, 1.5 MiB", "2 tasks,  900 B"),
         ("at 2026-01-02 10:11", "at 2027-03-04 23:59"),
+        ("run 20260102-101112-abcd: main", "run 20270304-010203-wxyz: main"),
+        ("  ran add (5.9e-05 s)", "  ran add (0.2 s)"),
+        ("started by ada on laptop", "started by root on vm"),
         ("train ... ok", "train seed=3 ok"),
     ],
 )
 def test_times_sizes_dates_and_ids_are_equal_to_each_other(shown: str, real: str) -> None:
     assert matches([shown], [real])
+
+
+def test_tasks_that_run_side_by_side_may_end_in_any_order() -> None:
+    shown = ["run x: main", "  ran a[0] (1 s)", "  ran a[1] (1 s)", "done in 2 s: 2 ran"]
+    assert matches(shown, [shown[0], "  ran a[1] (9 ms)", "  ran a[0] (7 ms)", shown[3]])
+    assert not matches(shown, [shown[0], "  ran a[1] (9 ms)", shown[3], "  ran a[0] (7 ms)"])
+    assert not matches(shown, [shown[0], "  ran a[1] (9 ms)", "  ran a[1] (7 ms)", shown[3]])
 
 
 def test_numbers_that_say_something_are_compared() -> None:

@@ -162,6 +162,16 @@ class Lab:
 
     # -- in this process ------------------------------------------------------------------------
 
+    def here(self, *words: str) -> Done:
+        """Run `emsctl …` in this process, for tables of many cases; modules are loaded anew."""
+        from click.testing import CliRunner
+
+        from ems.cli.main import main
+
+        self.forget()
+        found = CliRunner().invoke(main, words, prog_name="emsctl")
+        return Done(found.exit_code, found.stdout, found.stderr)
+
     @contextmanager
     def store(self, folder: str = ".ems"):
         """Open the project's store."""

@@ -50,12 +50,17 @@ def test_arguments_arrive_as_they_are(lab: Lab) -> None:
 
         import ems
 
+        EACH = "{x} mid={x} 'quoted {x}'"
+        DOUBLE = EACH + ' "double {x}"'
+        PLAIN = " ".join(EACH.replace("x", each) for each in "abc")
+        SHELL = " ".join(DOUBLE.replace("x", each) for each in "abc")
+
         show = ems.command(
-            "python tool.py {out.o} {a} mid={a} 'quoted {a}' {many} {{braces}} {n}",
+            "python -SE tool.py {out.o} " + PLAIN + " {many} {{braces}} {n}",
             code="tool.py", outputs={"o": "seen.json"},
         )
         shell = ems.command(
-            "X=1 python tool.py {out.o} {a} mid={a} 'quoted {a}' \\"dq {a}\\" {many} | cat && true",
+            "X=1 python -SE tool.py {out.o} " + SHELL + " {many} | cat && true",
             code="tool.py", outputs={"o": "seen.json"},
         )
         named = ems.command("python tool.py {out.o} {f} {fs}", code=["tool.py"],
@@ -72,29 +77,34 @@ def test_arguments_arrive_as_they_are(lab: Lab) -> None:
         @ems.pipeline
         def main():
             texts = json.load(open("nasty.json"))
+            threes = [dict(zip("abc", texts[at : at + 3])) for at in range(0, len(texts), 3)]
             every = nasty(ems.File("nasty.json"))
-            words = [{"o": show(a=a, many=[a, "x"], n=i)["o"]} for i, a in enumerate(texts)]
-            shells = [shell(a=a, many=[a, "x"])["o"] for a in texts]
             file = ems.File("nasty.json")
             return {
-                "words": [load(w["o"]) for w in words],
-                "shell": [load(s) for s in shells],
-                "list": load(show(a=every[3], many=every, n=1.5)["o"]),
-                "empty": load(show(a=None, many=[], n=True)["o"]),
+                "words": [load(show(**each, many=[each["c"], "x"], n=1.5)["o"])
+                          for each in threes],
+                "shell": [load(shell(**each, many=[each["a"], "x"])["o"]) for each in threes],
+                "list": load(show(a=every[3], b=1, c=0.5, many=every, n=-2)["o"]),
+                "empty": load(show(a=None, b=True, c={"k": ["v"]}, many=[], n=2)["o"]),
                 "files": load(named(f=file, fs=[file, file])["o"]),
             }
         """,
     )
     result = lab.ems_run().result
-    for number, text in enumerate(NASTY):
-        assert result["words"][number] == [
-            text, f"mid={text}", f"quoted {text}", text, "x", "{braces}", str(number)
-        ]  # fmt: skip
-        assert result["shell"][number] == [
-            text, f"mid={text}", f"quoted {text}", f"dq {text}", text, "x"
-        ]  # fmt: skip
-    assert result["list"] == ["it's", "mid=it's", "quoted it's", *NASTY, "{braces}", "1.5"]
-    assert result["empty"] == ["None", "mid=None", "quoted None", "{braces}", "True"]
+    assert len(NASTY) % 3 == 0
+    for number in range(len(NASTY) // 3):
+        three = NASTY[3 * number : 3 * number + 3]
+        plain = [form % text for text in three for form in ("%s", "mid=%s", "quoted %s")]
+        assert result["words"][number] == [*plain, three[2], "x", "{braces}", "1.5"]
+        forms = ("%s", "mid=%s", "quoted %s", "double %s")
+        inside = [form % text for text in three for form in forms]
+        assert result["shell"][number] == [*inside, three[0], "x"]
+    assert result["list"][:4] == ["it's", "mid=it's", "quoted it's", "1"]
+    assert result["list"][9:] == [*NASTY, "{braces}", "-2"]
+    assert result["empty"] == [
+        "None", "mid=None", "quoted None", "True", "mid=True", "quoted True",
+        '{"k": ["v"]}', 'mid={"k": ["v"]}', 'quoted {"k": ["v"]}', "{braces}", "2",
+    ]  # fmt: skip
     assert len(result["files"]) == 3
     assert all(json.loads(Path(path).read_text()) == NASTY for path in result["files"])
     assert not list(lab.root.rglob("hacked"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -252,20 +253,22 @@ def test_a_disk_that_fills_up_while_a_run_goes_on(small: tuple[Lab, Elsewhere]) 
     assert done.out.strip() == grid_result(60)
     after = begun(lab)
     assert [name for name in safe if after[name] != counts[name]] == []
-    assert there.start("check").done().code == 0
+    problems = there.start("check").end().out.partition("problems\n")[2].splitlines()
+    assert [line for line in problems if "are free" not in line] == []
 
 
 @rig("mounts")
-def test_a_result_that_does_not_fit_fails_its_task_alone(small: tuple[Lab, Elsewhere]) -> None:
+def test_a_result_that_does_not_fit(small: tuple[Lab, Elsewhere]) -> None:
+    """While it is being written there is no space for others, who may fail, too; later there is."""
     lab, there = small
     lab.edit("pipeline.py", ("name * 1000", 'name * (3_000_000 if name == "a2" else 1000)'))
-    ended = there.start("run", "pipeline.py", "--keep-going", "-o", "json").done(100)
-    (failure,) = ended.json["failures"]
-    assert failure["task"] == "work[2]"
-    assert "No space left" in failure["message"]
-    assert ended.json["counts"]["ran"] == 7
+    ended = there.start("run", "pipeline.py", "--keep-going").end()
+    assert ended.code in (1, 100), ended
+    assert "No space left" in ended.err
+    assert "a2" not in committed(there.path(lab.root / ".ems"))
     again = there.start("run", "pipeline.py", "-p", "n=2").done()
     assert again.out.strip() == grid_result(2)
+    assert int(there.sh("du -s .ems/scratch").split()[0]) < 64, "what did not fit is removed"
 
 
 @rig("mounts")
@@ -320,7 +323,7 @@ def test_a_store_that_vanishes_while_a_run_goes_on(lab: Lab, how: str) -> None:
     away = lab.root / "away"
     store.rename(away)
     if how == "removed":
-        shutil.rmtree(away)
+        subprocess.run(["rm", "-rf", str(away)], check=False)
     ended = run.done(1)
     lines = [line for line in ended.err.splitlines() if line.startswith("emsctl: ")]
     assert len(lines) == 1
@@ -344,4 +347,5 @@ def test_a_store_that_is_unmounted_while_a_run_goes_on(small: tuple[Lab, Elsewhe
     ended = run.done(1)
     lines = [line for line in ended.err.splitlines() if line.startswith("emsctl: ")]
     assert len(lines) == 1
-    assert not list(there.path(lab.root / ".ems").iterdir()), "nothing is written below the mount"
+    below = {path.name for path in there.path(lab.root / ".ems").iterdir()}
+    assert below <= {"scratch"}, "no store is made below the mount"

@@ -312,3 +312,60 @@ def test_the_folder_of_the_project_may_move(copy: Lab) -> None:
     shutil.copytree(copy.root, inner, ignore=shutil.ignore_patterns("elsewhere*"))
     done = copy.emsctl("-C", str(inner), "run", "pipeline.py", "-o", "json")
     assert done.json["counts"] == {"cached": 8}
+
+
+def _install(site: Path, version: str) -> None:
+    """Put a small package into a folder as an installer does."""
+    shutil.rmtree(site, ignore_errors=True)
+    (site / "tiny").mkdir(parents=True)
+    (site / "tiny/__init__.py").write_text(f"NAME = 'tiny {version}'\n")
+    info = site / f"tiny-{version}.dist-info"
+    info.mkdir()
+    text = f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n"
+    (info / "METADATA").write_text(text)
+    (info / "RECORD").write_text("tiny/__init__.py,,\n")
+    (info / "top_level.txt").write_text("tiny\n")
+
+
+def test_a_packages_version_in_the_lock_counts_where_it_is_reached(
+    lab: Lab, tmp_path: Path
+) -> None:
+    lab.write(
+        "pipeline.py",
+        """
+        import ems
+        import helper
+
+        @ems.task
+        def uses():
+            return helper.name()
+
+        @ems.task
+        def plain():
+            return 1
+
+        @ems.pipeline
+        def main():
+            return uses(), plain()
+        """,
+    )
+    lab.write("helper.py", "import tiny\n\n\ndef name():\n    return tiny.NAME\n")
+    lab.write("requirements.txt", "tiny==1.0\nnever-reached==3.0\n")
+    lab.write(".ems.yaml", "environment:\n  requirements: requirements.txt\n")
+    site = tmp_path / "site"
+    path = {"PYTHONPATH": str(site)}
+    _install(site, "1.0")
+    assert lab.run(env=path).result == ["tiny 1.0", 1]
+    lab.write("requirements.txt", "# of the lab\nnever-reached==4.0\ntiny == 1.0\n")
+    assert lab.run(env=path).ran == []
+    _install(site, "1.1")
+    lab.write("requirements.txt", "tiny==1.1\n")
+    newer = lab.run(env=path)
+    assert newer.ran == ["uses"] and newer.result == ["tiny 1.1", 1]
+    # what is declared and what is there differ: nothing is published
+    lab.write("requirements.txt", "tiny==1.2\n")
+    wrong = lab.emsctl("run", "pipeline.py", code=None, env=path)
+    assert wrong.code not in (0, 1) and "tiny" in wrong.err
+    assert "1.1" in wrong.err and "1.2" in wrong.err and "Traceback" not in wrong.err
+    lab.write("requirements.txt", "tiny==1.0\n")
+    assert lab.run(env=path).ran == []  # known from before, whatever is installed now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -17,6 +17,8 @@ from ems.pipeline.pending import Pending, name_of, node_of
 
 
 class Inputs:
+    listings: ClassVar[dict[str, bytes]] = {}
+
     def file(self, path: str) -> tuple[str, int]:
         return digest_file(path), Path(path).stat().st_size
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ems.errors import StoreError
+from ems.settings import cache_folder
 from ems.store.entries import Ended
-from ems.store.store import Store, cache_folder
+from ems.store.store import Store
 from tests.store.making import failed, opened, record, run, version
 
 

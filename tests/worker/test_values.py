@@ -118,7 +118,7 @@ KEPT = [
 ]
 
 
-@pytest.mark.parametrize("value", KEPT, ids=repr)
+@pytest.mark.parametrize("value", KEPT, ids=lambda value: type(value).__name__)
 def test_what_is_kept_comes_back_as_it_was(value: object, shelf: Shelf) -> None:
     tree = dump(value, shelf)
     back = load(tree, shelf)  # type: ignore[arg-type]

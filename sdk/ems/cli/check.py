@@ -92,10 +92,7 @@ def _opened(store: Store, everything: bool, problems: list[Problem]) -> dict[str
     from ems.store.check import check as check_store
 
     runs = store.runs()
-    let_go = {f"run {run.id}" for run in runs if run.kept is False}
     for found in check_store(store, all_objects=everything):
-        if found.where in let_go:
-            continue  # gc deleted it on purpose
         problems.append((found.where, found.what, found.next_step))
     if not store.writable:
         problems.append((store.url, "may be read but not written", "chmod, or another store"))
@@ -117,7 +114,7 @@ def _opened(store: Store, everything: bool, problems: list[Problem]) -> dict[str
 
 def _space(settings: Settings) -> list[Problem]:
     """Return a problem for each place that has little room left."""
-    from ems.store.store import cache_folder
+    from ems.settings import cache_folder
 
     places = [("cache", cache_folder())]
     if "://" not in settings.store:

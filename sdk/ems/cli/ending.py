@@ -114,7 +114,7 @@ def _written(text: str) -> str | None:
     """Keep a traceback in the cache folder; return its path, or None where that is impossible."""
     import time
 
-    from ems.store.store import cache_folder
+    from ems.settings import cache_folder
 
     folder = cache_folder() / "crashes"
     path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"

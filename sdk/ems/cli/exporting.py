@@ -39,12 +39,13 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A file or folder in a tree: where in the tree, its tag, digest and name."""
+    """A file or folder in a tree: where in the tree, its tag, digest, name and path outside."""
 
     position: tuple[str, ...]
     tag: str
     digest: str
     name: str
+    outside: str = ""
 
 
 class Exporting:
@@ -56,6 +57,7 @@ class Exporting:
         self._manifest = manifest(store, version)
         self._outside: list[str] = []
         self._lost: list[str] = []
+        self._places: dict[str, str] = {}
         self._known: dict[str, list[str]] | None = None
         self._count = self._bytes = 0
 
@@ -97,6 +99,8 @@ class Exporting:
             path = "/".join((folder, *(_safe(each) for each in inner)))
             target = self._folder / path
             said = what + "".join(f"[{each}]" for each in part.position)
+            if part.outside:
+                self._places[part.digest] = part.outside
             done = (
                 self._listing(part, target, said)
                 if part.tag == "$dir"
@@ -141,6 +145,8 @@ class Exporting:
         target.mkdir(parents=True, exist_ok=True)
         for path, mode, digest, _ in rows:
             place = target / _inside(path)
+            if part.outside:
+                self._places[digest] = os.path.join(part.outside, path)
             if self._object(digest, place, f"{what} {part.name}/{path}", outside=True) and mode:
                 place.chmod(0o755)
         return True
@@ -173,7 +179,8 @@ class Exporting:
             self._known = {}
             for row in self._store.index.dump("seen"):
                 self._known.setdefault(str(row[-1]), []).append(str(row[0]))
-        paths = self._known.get(digest, [])
+        recorded = self._places.get(digest)
+        paths = [*([recorded] if recorded else ()), *self._known.get(digest, ())]
         for path in paths:
             if os.path.isfile(path) and digest_file(path) == digest:
                 return Path(path)
@@ -204,7 +211,7 @@ def _parts_of(tree: Any, position: tuple[str, ...]) -> Iterator[Part]:
     elif isinstance(tree, dict):
         for key, item in cast("dict[str, Any]", tree).items():
             if key in ("$file", "$dir"):
-                yield Part(position, key, item[0], item[2])
+                yield Part(position, key, item[0], item[2], item[3] if len(item) > 3 else "")
             elif key in _ENDINGS:
                 name = "-".join(position) or "value"
                 yield Part(position, key, item[0], name + _ENDINGS[key])

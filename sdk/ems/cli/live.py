@@ -197,7 +197,8 @@ def failure_lines(failure: Failure) -> list[str]:
         lines.append("  last lines of its output:")
         lines += [f"    {line}" for line in failure.log_tail]
     if failure.version:
-        lines.append(f"  next: emsctl {'logs' if failure.log_tail else 'show'} {failure.version[:12]}")
+        command = "logs" if failure.log_tail else "show"
+        lines.append(f"  next: emsctl {command} {failure.version[:12]}")
     return lines
 
 

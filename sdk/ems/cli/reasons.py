@@ -24,7 +24,7 @@ _MOST = 3
 
 
 def reasons(store: Store, written: Written, plan: Plan) -> dict[str, str]:
-    """Return why each task of a plan would run, by its name; the first of its calls stands for all."""
+    """Return why each task of a plan would run, by name; the first of its calls stands for all."""
     nodes = {node.label: node for node in written.graph.nodes}
     earlier = Earlier(store, written.name, written.file)
     found: dict[str, str] = {}

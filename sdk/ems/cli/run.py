@@ -77,6 +77,12 @@ def run(
 
     FILE is a Python file; :PIPELINE names one of several. Exit codes: 0 done, 100 a task failed,
     101 unfinished, 103 canceled, 1 EMS's own error, 2 usage.
+
+    \b
+    JSON: {run, pipeline, state, seconds, counts, result, failures: [{task, version,
+    reason, message, exit_code, signal, text}]}.
+    JSON of -n: {pipeline, expected_s, unknown, tasks: [{task, total, cached, run,
+    depends, expected_s, why}]}.
     """
     from ems.pipeline.loadfile import load_pipeline
     from ems.session import RunOptions

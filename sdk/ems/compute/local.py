@@ -22,6 +22,7 @@ from ems.compute.pool import Kind, Pool, Worker
 from ems.compute.tracking import Tracked
 from ems.compute.waiting import Waiting
 from ems.errors import EmsError
+from ems.settings import cache_folder
 from ems.worker import protocol, scratch
 from ems.worker.progress import steady_now
 
@@ -51,7 +52,7 @@ class LocalBackend:
         mib = int((machine.memory_gib() if memory_gib is None else memory_gib) * 1024)
         self._total = self._room = Room(millicpus, mib, ids, jobs_limit or _MOST_JOBS)
         self._own_folder = folder is None
-        cache = cache or machine.cache_folder()
+        cache = cache or cache_folder()
         self._folder = live.folder_in(cache) if folder is None else folder
         self._selector = selectors.DefaultSelector()
         self._pool = Pool(cache, self._folder, self._selector)

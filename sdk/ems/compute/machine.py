@@ -55,14 +55,6 @@ def out_of_memory_kills() -> int:
     return total
 
 
-def cache_folder() -> Path:
-    """Return the folder for what can be made again: $EMS_CACHE, or `ems` in the user's cache."""
-    own = os.environ.get("EMS_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ems"
-
-
 def _read(path: Path) -> str:
     try:
         return path.read_text()

@@ -29,7 +29,7 @@ class Bundle:
         self._put = put
         self._contents: dict[str, bytes] = {}
         self._modules: dict[str, str] = {}
-        self._search: set[str] = set()
+        self._search: dict[str, None] = {}
         self._known: set[str] = set()
         self._code: dict[str, Any] | None = None
         self.name = ""
@@ -41,7 +41,7 @@ class Bundle:
                 continue
             self._known.add(spec.key)
             self._modules.update(spec.code.modules)
-            self._search.update(spec.code.search)
+            self._search.update(dict.fromkeys(spec.code.search))
             for path, digest in shipped(spec.code).items():
                 if path not in self._contents:
                     self._contents[path] = _content(spec, path, digest)
@@ -68,7 +68,7 @@ class Bundle:
             "root": str(self._root),
             "files": {path: digest for path, _, digest, _ in rows},
             "modules": dict(self._modules),
-            "search": sorted(self._search),
+            "search": list(self._search),
         }
 
     def _write(self, target: Path) -> None:

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ems.compute.job import JobState
 from ems.pipeline.observer import Running
+from ems.worker.protocol import lost_end
 
 if TYPE_CHECKING:
     from ems.compute.backend import Backend
@@ -30,6 +31,7 @@ class Flight:
     """One parcel at a backend; `versions` maps each hex version still to end to its node."""
 
     handle: Handle
+    job: Job
     versions: dict[str, int]
     cursor: int = 0
     shown: int = 0
@@ -60,8 +62,8 @@ class Flights:
 
     def submit(self, jobs: Sequence[Job], versions: Sequence[dict[str, int]]) -> None:
         """Hand parcels over."""
-        for handle, carried in zip(self._backend.submit(jobs), versions, strict=True):
-            self._flights[handle.native] = Flight(handle, carried)
+        for job, handle, carried in zip(jobs, self._backend.submit(jobs), versions, strict=True):
+            self._flights[handle.native] = Flight(handle, job, carried)
 
     def wait(self, timeout_s: float) -> None:
         """Return when something may have changed."""
@@ -104,16 +106,21 @@ class Flights:
         self, flight: Flight, status: JobStatus
     ) -> Iterator[tuple[Flight, int, dict[str, Any]]]:
         """A parcel ended without a word on some of its versions: say it for the backend."""
+        if not flight.versions:
+            return
         now = time.time()
-        for version, index in list(flight.versions.items()):
-            reason = status.reason.value if status.reason is not None else "lost"
-            yield flight, index, {
-                "ev": "end", "v": version, "gen": 1, "try": 1, "ok": False, "reason": reason,
-                "error": {"type": "", "message": status.detail, "traceback": []},
-                "exit": status.exit_code, "signal": status.signal, "t0": now, "t1": now,
-                "cpu_s": 0.0, "rss_mib": 0.0, "log": None, "metrics": [],
-            }  # fmt: skip
-        flight.versions.clear()
+        reason = status.reason.value if status.reason is not None else "lost"
+        payload = cast("dict[str, Any]", flight.job.payload or {})
+        for call in payload["versions"]:
+            index = flight.versions.pop(call["v"], None)
+            if index is not None:
+                yield (
+                    flight,
+                    index,
+                    lost_end(
+                        call, reason, status.detail, now, now, None, status.exit_code, status.signal
+                    ),
+                )
 
     def log(self, flight: Flight, span: Sequence[int] | None) -> tuple[str, str]:
         """Return what a version wrote, by the span in its end message, and what of it is unseen."""

@@ -6,6 +6,7 @@ versions' results, stores or backends: what it needs of files and code digests i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from enum import Enum
@@ -35,7 +36,12 @@ class Work(Protocol):
 
 
 class Inputs(Protocol):
-    """Reads the files and folders that are arguments, and the values that shapes grow from."""
+    """Reads the files and folders that are arguments, and the values that shapes grow from.
+
+    `listings` holds, by digest, the listing of each folder that was read.
+    """
+
+    listings: dict[str, bytes]
 
     def file(self, path: str) -> tuple[str, int]: ...
     def folder(self, path: str) -> tuple[str, int]: ...
@@ -296,9 +302,22 @@ class _Arguments:
             node = node_of(value)
             self._needs.append(node.index)
             return {"$pending": [node.index, steps_of(value)]}
-        if (type(value) is File or type(value) is Dir) and value.digest and value.resolved:
-            self._graph.places.setdefault(value.digest, value.__fspath__())
+        if type(value) is File or type(value) is Dir:
+            return self._outside(value)
         return None
+
+    def _outside(self, value: File | Dir) -> Any:
+        """A file or folder of this machine: content counts, the path is recorded beside it."""
+        if value.digest and not value.resolved:
+            return None
+        path = value.__fspath__()
+        if value.digest:
+            digest, size = value.digest, value.size
+            self._graph.places.setdefault(digest, path)
+        else:
+            digest, size = (self.put_path if type(value) is File else self.put_folder)(path)
+        tag = "$file" if type(value) is File else "$dir"
+        return {tag: [digest, size, value.name, os.path.abspath(path)]}
 
     def put_path(self, path: str) -> tuple[str, int]:
         digest, size = self._graph.inputs.file(path)

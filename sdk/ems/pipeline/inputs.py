@@ -24,6 +24,7 @@ class StoreInputs:
         self._store = store
         self._results = results
         self._writes = writes
+        self.listings: dict[str, bytes] = {}
 
     def file(self, path: str) -> tuple[str, int]:
         """Return the digest and size of a file."""
@@ -39,7 +40,10 @@ class StoreInputs:
             found = self._store.seen.digest(full)
             mode = "x" if os.access(full, os.X_OK) else ""
             rows.append((relative, mode, found.digest, found.size))
-        return digest_bytes(tree_bytes(rows)), sum(row[3] for row in rows)
+        listing = tree_bytes(rows)
+        digest = digest_bytes(listing)
+        self.listings[digest] = listing
+        return digest, sum(row[3] for row in rows)
 
     def arrived(self, paths: list[str]) -> list[File]:
         """Return the files in the order of arrival, each content once; notes the new ones."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -44,12 +44,10 @@ def _import(path: Path) -> Any:
     """Run a user's file as a module named after it, so that its classes keep their names."""
     import importlib.util
 
+    top, name = _import_name(path.resolve())
     folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    name = path.stem
-    if not name.isidentifier():
-        name = "".join(letter if letter.isalnum() else "_" for letter in name)
+    if str(top) not in sys.path:
+        sys.path.insert(0, str(top))
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
         raise UsageError(str(path), "can't be imported")
@@ -58,6 +56,17 @@ def _import(path: Path) -> Any:
     with in_user_code(Path(folder), str(path)):
         spec.loader.exec_module(module)
     return module
+
+
+def _import_name(path: Path) -> tuple[Path, str]:
+    """Return the folder to import a file from, and its name there: dotted inside a package."""
+    name = path.stem
+    if not name.isidentifier():
+        return path.parent, "".join(each if each.isalnum() else "_" for each in name)
+    folder = path.parent
+    while (folder / "__init__.py").is_file() and folder.name.isidentifier():
+        name, folder = f"{folder.name}.{name}", folder.parent
+    return folder, name
 
 
 @contextmanager
@@ -89,6 +98,8 @@ def in_user_code(folder: Path, file: str = "") -> Generator[None]:
             'that under `if __name__ == "__main__":`',
         ) from None
     except Exception as error:
+        if _is_ours(error, where):
+            raise  # a bug of EMS must not look like the user's mistake
         said = " ".join(str(error).split())
         raise UsageError(
             _last_line(error, where) or file or where,
@@ -105,16 +116,31 @@ def located(error: UsageError, folder: str) -> UsageError:
     return type(error)(subject, error.problem, error.next_step)
 
 
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
 def _last_line(error: BaseException, folder: str) -> str:
     found = ""
-    trace = error.__traceback__
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if file.startswith(folder) and not file.startswith(here):
-            found = f"{_shown(file)}:{trace.tb_lineno}"
-        trace = trace.tb_next
+    for file, line in _frames(error):
+        if file.startswith(folder) and not file.startswith(_HERE):
+            found = f"{_shown(file)}:{line}"
     return found
+
+
+def _is_ours(error: BaseException, folder: str) -> bool:
+    """Whether EMS's own code was the last to go on, not the user's or a library's for them."""
+    last = ""
+    for file, _ in _frames(error):
+        if file.startswith((folder, _HERE)):
+            last = file
+    return last.startswith(_HERE) and last != os.path.abspath(__file__)
+
+
+def _frames(error: BaseException) -> Iterator[tuple[str, int]]:
+    trace = error.__traceback__
+    while trace is not None:
+        yield trace.tb_frame.f_code.co_filename, trace.tb_lineno
+        trace = trace.tb_next
 
 
 def _shown(file: str) -> str:

@@ -61,6 +61,7 @@ class Loading:
 
     def _lost(self, board: Board, tree: Any) -> Iterator[int]:
         from ems.pipeline.board import DONE
+        from ems.pipeline.results import Unrecorded
 
         parts = [
             part
@@ -73,7 +74,12 @@ class Loading:
         for index, steps in parts:
             if board.states[index] not in DONE:
                 continue
-            for digest, _ in self._files_at(board, index, steps):
+            try:
+                files = self._files_at(board, index, steps)
+            except Unrecorded:
+                yield index
+                continue
+            for digest, _ in files:
                 if digest not in self._checked:
                     wanted.setdefault(digest, []).append(index)
         sound = self._store.objects.sound(list(wanted)) if wanted else frozenset[str]()
@@ -191,7 +197,10 @@ class Loading:
         """Return a path with what tells whether it still holds what was hashed."""
         try:
             if os.path.isdir(path):
-                return path if self._inputs.folder(path)[0] == digest else [path, *_CHANGED]
+                if self._inputs.folder(path)[0] != digest:
+                    return [path, *_CHANGED]
+                self._store.objects.put_bytes(self._inputs.listings[digest])
+                return path
             stamp = os.stat(path)
             if self._inputs.file(path)[0] == digest:
                 return [path, stamp.st_size, stamp.st_mtime_ns, stamp.st_ino]
@@ -222,9 +231,10 @@ class Loading:
         if digests:
             self._store.objects.publish(digests)
 
-    def reported(self, message: Mapping[str, Any]) -> None:
+    def reported(self, label: str, message: Mapping[str, Any]) -> None:
         """Append a metric to the attempt's stream, where others can read it as it comes."""
-        row = {"step": message["step"], "t": message["t"], "metrics": message["metrics"]}
+        known = {"step": message["step"], "t": message["t"], "metrics": message["metrics"]}
+        row = {"task": label, **known}
         self._append(message["v"], "metrics.jsonl", json.dumps(row, separators=(",", ":")) + "\n")
 
     def wrote(self, version: str, text: str) -> None:

@@ -23,6 +23,10 @@ _SHORT = 12
 """Characters of a digest in a link's folder: enough to tell results apart, few enough to read."""
 
 
+class Unrecorded(StoreError):
+    """A version that was recorded isn't any more: its part of the log was lost."""
+
+
 class Results:
     """Trees by version, and local paths of what they hold."""
 
@@ -52,7 +56,7 @@ class Results:
         if out is _MISSING:
             record = self._store.record(version)
             if record is None:
-                raise StoreError(
+                raise Unrecorded(
                     f"version {version.hex()[:12]}", "is not recorded any more", "emsctl run again"
                 )
             out = self._trees[version] = record.out

@@ -25,6 +25,7 @@ from ems.pipeline.nodes import pack
 from ems.pipeline.observer import Failure, Observer
 from ems.pipeline.recording import Author, Recorder
 from ems.pipeline.runner import Policy, Runner
+from ems.pipeline.tally import Tally
 from ems.store.entries import Ended
 from ems.store.entries import Run as RunEntry
 from ems.worker.values import load
@@ -202,6 +203,8 @@ def execute(
     """
     began, since = time.time(), time.monotonic()
     observer.began(facts.id, written.name, len(written.graph.nodes))
+    if not store.writable:
+        return _served(written, facts, store, bundles, policy, since)
     with store.session(facts.id) as writer:
         writer.run(
             RunEntry(facts.id, written.name, written.file, dict(written.params), facts.who,
@@ -232,21 +235,39 @@ def _runner(
     observer: Observer,
     policy: Policy,
 ) -> Runner:
-    bundle = Bundle(bundles, written.specs.root, store.objects.put_bytes)
     author = Author(writer.runner_id, facts.id, facts.who, f"local:{facts.host}")
     return Runner(
         board=written.board,
         store=store,
         writer=writer,
         flights=Flights(start_backend, slots),
-        loading=Loading(
-            store, written.specs, bundle, written.results, written.graph.inputs, facts.id
-        ),
+        loading=_loading(written, facts, store, bundles),
         recorder=Recorder(author, store.objects),
         results=written.results,
         observer=observer,
         policy=policy,
     )
+
+
+def _loading(written: Written, facts: Facts, store: Store, bundles: Any) -> Loading:
+    bundle = Bundle(bundles, written.specs.root, store.objects.put_bytes)
+    return Loading(store, written.specs, bundle, written.results, written.graph.inputs, facts.id)
+
+
+def _served(
+    written: Written, facts: Facts, store: Store, bundles: Any, policy: Policy, since: float
+) -> Run:
+    """Return a run of what is recorded, from a store that is only read; nothing is noted there."""
+    _look_up(written, store, policy)
+    if written.board.unfinished():
+        store.committer.may_write()
+    loading = _loading(written, facts, store, bundles)
+    for index in loading.lost_of(written.board, written.wanted):
+        label = written.graph.nodes[index].label
+        problem = f"the result of {label} is missing or damaged, and the store is read-only"
+        raise EmsError(store.url, problem, "a store that you may write to: `store:` in .ems.yaml")
+    counts, seconds = Tally(written.board).counts(), time.monotonic() - since
+    return Run(facts.id, written.name, "done", counts, seconds, (), written, store)
 
 
 def _ended(
@@ -325,6 +346,11 @@ class Plan:
 
 def plan(written: Written, store: Store, policy: Policy, slots: int) -> Plan:
     """Look up what is recorded, wave by wave, and say what the rest would be."""
+    _look_up(written, store, policy)
+    return _planned(written, store, slots)
+
+
+def _look_up(written: Written, store: Store, policy: Policy) -> None:
     board = written.board
     while board.ready:
         calls = board.take_ready()
@@ -335,7 +361,6 @@ def plan(written: Written, store: Store, policy: Policy, slots: int) -> Plan:
             node = board.graph.nodes[index]
             if hit is not None and policy.rerun.isdisjoint((node.task.name, node.label)):
                 board.done(index, hit.content, State.CACHED)
-    return _planned(written, store, slots)
 
 
 def _planned(written: Written, store: Store, slots: int) -> Plan:

@@ -272,7 +272,7 @@ class Runner:
             if message["ev"] == "end":
                 self._ended(flight, index, message)
             else:
-                self._loading.reported(message)
+                self._loading.reported(self._label(index), message)
         now = time.monotonic()
         if now - self._beat >= _BEAT_S / 2:
             self._beat = now

@@ -9,11 +9,12 @@ all that makes preprocessing incremental: what was computed for an item or a pre
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ems.errors import UsageError
 from ems.pipeline import active
+from ems.pipeline.command import Command
 from ems.pipeline.graph import Graph, Kind
 from ems.pipeline.pending import Pending
 from ems.pipeline.pipeline import Pipeline
@@ -31,10 +32,13 @@ def map(task: Any, items: Any, **common: Any) -> Any:
     if graph is None:
         return [task(item, **common) for item in items]
     if type(items) is not Pending:
-        return [task(item, **common) for item in _listed("ems.map", items)]
+        listed = _listed("ems.map", items)
+        if isinstance(task, Command):  # takes keywords alone
+            return [task(**{_first(task, common): item}, **common) for item in listed]
+        return [task(item, **common) for item in listed]
     if isinstance(task, Pipeline):
         return _map_pipeline(graph, task, items, common)
-    values, order = _split(task, {_first(task): items}, common)
+    values, order = _split(task, {_first(task, common): items}, common)
 
     def expand(trees: list[Any]) -> Pending:
         calls = [graph.call_trees(task, _placed([item, *trees[1:]], order)) for item in trees[0]]
@@ -103,8 +107,11 @@ def _placed(values: list[Any], order: tuple[int, ...]) -> tuple[Any, ...]:
     return tuple(placed)
 
 
-def _first(task: Any) -> str:
+def _first(task: Any, common: Mapping[str, Any]) -> str:
+    """Return the parameter for the item: the first; of a command, the first that is not given."""
     names = task.parameters.names
+    if isinstance(task, Command):
+        names = [name for name in names if name not in common]
     if not names:
         raise UsageError(f"ems.map of {task.name}", "needs a task with a parameter for the item")
     return names[0]

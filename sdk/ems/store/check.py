@@ -76,7 +76,7 @@ def _missing(store: Store, history: History, there: Iterable[str]) -> Iterator[F
                 "emsctl run: it is computed again",
             )
     for run, facts in history.runs.items():
-        if facts.nodes is not None and facts.nodes not in known:
+        if facts.kept is not False and facts.nodes is not None and facts.nodes not in known:
             yield Finding(
                 f"run {run}", f"its list of tasks, {facts.nodes}, is missing", "run it again"
             )

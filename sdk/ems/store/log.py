@@ -13,11 +13,15 @@ from pathlib import Path
 
 from ems.errors import StoreError
 from ems.store.root import Root
-from ems.store.segment import Body, Place, Segment, parse
+from ems.store.segment import Body, Place, Segment, intact, parse
 
 PREFIX = "log/"
 _MOST = 256
 """Segments read at a time, so that a long log doesn't fill the memory."""
+
+
+class Damaged(StoreError):
+    """A segment that was read before is gone, or its bytes have changed."""
 
 
 def name(n: int) -> str:
@@ -94,15 +98,12 @@ class Log:
         return data[: data.find(b"\n") + 1]
 
     def lines(self, places: Iterable[Place]) -> dict[Place, bytes]:
-        """Return the entries' lines at these places. StoreError where a segment is gone."""
+        """Return the entries' lines at these places. Damaged where a segment is gone or changed."""
         by_segment: dict[int, list[Place]] = {}
         for place in places:
             by_segment.setdefault(place.n, []).append(place)
         found: dict[Place, bytes] = {}
         for n, wanted in by_segment.items():
-            if len(wanted) == 1:
-                found[wanted[0]] = self._range(wanted[0])
-                continue
             data = self._whole(n)
             for place in wanted:
                 found[place] = data[place.start : place.start + place.length]
@@ -161,16 +162,16 @@ class Log:
             )
         return segment
 
-    def _range(self, place: Place) -> bytes:
-        data = self._kept(place.n)
-        if data is None:
-            return self._root.get_range(name(place.n), place.start, place.length)
-        return data[place.start : place.start + place.length]
-
     def _whole(self, n: int) -> bytes:
-        data = self._kept(n) or self._root.get(name(n))
+        data = self._kept(n)
+        if data is not None and intact(data):
+            return data
+        data = self._root.get(name(n))
         if data is None:
-            raise StoreError(self._root.url, f"log segment {n} is missing", "emsctl check")
+            raise Damaged(self._root.url, f"log segment {n} is missing", "emsctl check")
+        if not intact(data):
+            raise Damaged(self._root.url, f"log segment {n} is damaged", "emsctl check")
+        self._keep(n, data)
         return data
 
     def _kept(self, n: int) -> bytes | None:

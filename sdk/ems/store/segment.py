@@ -89,6 +89,13 @@ def parse(n: int, data: bytes, url: str) -> Segment:
         return Segment(n, runner, head, (), f"an entry can't be read: {e}")
 
 
+def intact(data: bytes) -> bool:
+    """Whether a segment's bytes are those that were published."""
+    end = data.find(b"\n") + 1
+    told = b'"sha256":"%s"' % hashlib.sha256(memoryview(data)[end:]).hexdigest().encode("ascii")
+    return told in data[:end]
+
+
 def _entries(n: int, data: bytes, start: int) -> list[tuple[Entry, Place]]:
     found: list[tuple[Entry, Place]] = []
     for line in data[start:].split(b"\n"):

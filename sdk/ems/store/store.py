@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 from ems.errors import StoreError
+from ems.settings import cache_folder
 from ems.store.answers import Attempt, Hit, RunInfo, RunSummary, as_bytes
 from ems.store.commit import Committer, replay
 from ems.store.entries import Arrived, Failed, Record, decode
@@ -23,7 +24,7 @@ from ems.store.folder import FolderRoot
 from ems.store.format import identify
 from ems.store.index import Index
 from ems.store.leases import Clock, Heartbeat, Watch
-from ems.store.log import Log
+from ems.store.log import Damaged, Log
 from ems.store.objects import Objects
 from ems.store.root import Root, open_root
 from ems.store.runs import info_of
@@ -33,6 +34,8 @@ from ems.store.writer import Parts, Writer, new_runner_id
 
 if TYPE_CHECKING:
     from ems.store.s3 import S3Root
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +137,18 @@ class Store:
 
     def records(self, versions: Iterable[str | bytes]) -> dict[bytes, Record]:
         """Return the whole records of those that have one."""
-        places = self.index.places([as_bytes(v) for v in versions])
-        lines = self.log.lines(places.values())
+        keys = [as_bytes(v) for v in versions]
+        places, lines = self._lines(lambda: self.index.places(keys), lambda found: found.values())
         return {v: self._entry(Record, lines[at]) for v, at in places.items()}
 
     def attempts(self, version: str | bytes) -> list[Attempt]:
         """Return all that was tried for a version, in log order, the winner included."""
         key = as_bytes(version)
-        places = sorted({*self.index.tries(key), *self.index.places([key]).values()})
-        lines = self.log.lines(places)
+
+        def ask() -> list[Place]:
+            return sorted({*self.index.tries(key), *self.index.places([key]).values()})
+
+        places, lines = self._lines(ask, lambda found: found)
         found = (decode(lines[place]) for place in places)
         return [entry for entry in found if isinstance(entry, (Record, Failed))]
 
@@ -226,6 +232,18 @@ class Store:
             for segments in self.log.all(self.index.catch_up()):
                 self.index.apply(segments)
 
+    def _lines(
+        self, ask: Callable[[], T], of: Callable[[T], Iterable[Place]]
+    ) -> tuple[T, dict[Place, bytes]]:
+        """Return what the index says and the lines there; what the log lost, the index forgets."""
+        found = ask()
+        try:
+            return found, self.log.lines(of(found))
+        except Damaged as e:
+            self.index.restart(f"knows more than the log has ({e.problem})")
+            found = ask()
+            return found, self.log.lines(of(found))
+
     def _entry(self, cls: type[Record], line: bytes) -> Record:
         try:
             entry = decode(line)
@@ -236,16 +254,8 @@ class Store:
         return entry
 
 
-def cache_folder() -> Path:
-    """Return this machine's cache: $EMS_CACHE, or `ems` in $XDG_CACHE_HOME or `~/.cache`."""
-    if own := os.environ.get("EMS_CACHE"):
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "ems"
-
-
 def _to_stderr(line: str) -> None:
     sys.stderr.write(f"warning: {line}\n")
 
 
-__all__ = ["Place", "Store", "Timing", "Writer", "cache_folder"]
+__all__ = ["Place", "Store", "Timing", "Writer"]

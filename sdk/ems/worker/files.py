@@ -70,6 +70,11 @@ class _Stored:
         return self._digest
 
     @property
+    def size(self) -> int:
+        """Bytes of the content, or -1 for a path that EMS has not read yet."""
+        return self._size
+
+    @property
     def resolved(self) -> bool:
         """Whether a local path is known already, so that asking for it costs nothing."""
         return self._path is not None

@@ -237,7 +237,7 @@ def test_things_that_are_no_functions(sandbox: Sandbox, notebook: Notebook) -> N
         frozenset("ab"),
         Path("a/b"),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_literals_give_their_values_back(value: object) -> None:
     text = literal(value)
@@ -245,6 +245,10 @@ def test_literals_give_their_values_back(value: object) -> None:
     assert type(eval(text)) is type(value)
 
 
-@pytest.mark.parametrize("value", [object(), [object()], {"a": object()}, len, math], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [object(), [object()], {"a": object()}, len, math],
+    ids=lambda value: type(value).__name__,
+)
 def test_other_values_have_no_literal(value: object) -> None:
     assert literal(value) is None

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ems.settings import cache_folder
+
 from .symbols import Facts
 
 _MAGIC = b"ems-facts-1\n"
@@ -53,14 +55,6 @@ class Kept:
     settled: bool
     facts: bytes
     texts: bytes | Place
-
-
-def cache_folder() -> Path:
-    """Return the folder for what can be made again: $EMS_CACHE, else ems in the user's cache."""
-    if given := os.environ.get("EMS_CACHE"):
-        return Path(given)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "ems"
 
 
 def stamp_of(path: str) -> Stamp:

@@ -56,6 +56,13 @@ def origin_of(finder: Finder, fn: Callable[..., object]) -> Origin:
         return Origin(kind, name, qualname, function)
     if is_foreign(path.removeprefix(finder.root + os.sep)):
         return Origin("installed", function.__module__, qualname, function)
+    if finder.owns(path):
+        raise UsageError(
+            f"task {function.__name__}",
+            f"is defined in {finder.relative(path)}, which no other file could import "
+            "(allowed in names of files and folders: letters, digits and _)",
+            "another name for it",
+        )
     raise UsageError(
         f"task {function.__name__}",
         f"is defined in {file}, outside the project {finder.root}",

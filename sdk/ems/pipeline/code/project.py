@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ems.errors import UsageError
+from ems.settings import cache_folder
 
 from . import notices
 from .finder import Finder, Found
 from .library import Files
 from .manifest import TASK, VERSION, Code
-from .memo import cache_folder
 from .notices import CodeWarning
 from .reach import Reach
 from .resolve import Resolver
