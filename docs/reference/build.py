@@ -8,10 +8,13 @@ that complete.
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
 import sys
+import typing
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,10 +40,10 @@ def commands() -> str:
     page = [f"# Commands\n\n{NOTE}\n{_help(root)}"]
     page.append("These options stand before the command:\n")
     page.append(_table(("option", ""), _options(root, click.Context(root))))
-    for words, command in _walk(root, ("emsctl",)):
-        context = click.Context(command, info_name=" ".join(words))
-        usage = " ".join([*words, *command.collect_usage_pieces(context)])
-        page.append(f"## {' '.join(words[1:])}\n\n```text\n{usage}\n```\n\n{_help(command)}")
+    for typed, command in _walk(root, ("emsctl",)):
+        context = click.Context(command, info_name=" ".join(typed))
+        usage = " ".join([*typed, *command.collect_usage_pieces(context)])
+        page.append(f"## {' '.join(typed[1:])}\n\n```text\n{usage}\n```\n\n{_help(command)}")
         if rows := _options(command, context):
             page.append(_table(("option", ""), rows))
     return "\n".join(page)
@@ -51,12 +54,16 @@ def python() -> str:
     page = [
         f"# Python\n\n{NOTE}\n`import ems` gives these names; what is not listed here may change.\n"
     ]
-    for name in sorted(ems.__all__, key=str.lower):
+    for name in ems.__all__:
         value = getattr(ems, name)
+        if inspect.ismodule(value):  # a package that may be called, as its main function
+            value = getattr(importlib.import_module(f"{value.__name__}.{name}"), name)
         page.append(f"## ems.{name}\n\n{_signature(f'ems.{name}', value)}{_doc(value)}")
         if inspect.isclass(value) and not issubclass(value, BaseException):
-            page += list(_members(value))
-    return "\n".join(page)
+            page.append(_members(value))
+        for kind, text in words.RETURNED.get(name, {}).items():
+            page.append(f"{text}:\n\n{_members(_named(kind))}")
+    return "\n".join(part for part in page if part)
 
 
 def settings() -> str:
@@ -76,7 +83,7 @@ def settings() -> str:
             _table(("key", ""), _coded(words.ENVIRONMENT)),
             "## Environment variables\n",
             _table(("variable", ""), _coded(words.VARIABLES)),
-            "What programs and Python tasks are started with, besides the variables of the shell:\n",
+            "What programs and Python tasks get, besides the variables of the shell:\n",
             _table(("variable", ""), _coded(words.GIVEN)),
             "## Exit codes\n",
             _table(("code", ""), [(str(code), text) for code, text in _constants(ems.errors)]),
@@ -85,8 +92,8 @@ def settings() -> str:
             "## How a call went\n",
             _table(("how", ""), _coded(words.CALLS)),
             "## Reasons of a failure\n",
-            "The word after `FAILED`, in `emsctl show` and in JSON. With `retries=`, those marked are "
-            "tried again.\n",
+            "The word after `FAILED`, in `emsctl show` and in JSON. With `retries=`, those marked "
+            "are tried again.\n",
             _table(("reason", "", "retried"), reasons),
         ]
     )
@@ -97,8 +104,8 @@ def records() -> str:
     return "\n".join(
         [
             f"# What is kept of a version\n\n{NOTE}",
-            "These are the keys of `emsctl show VERSION -o json`, and of `manifest.json` in the folder "
-            "that `emsctl export` writes. The JSON of other commands stands with "
+            "These are the keys of `emsctl show VERSION -o json`, and of `manifest.json` in the "
+            "folder that `emsctl export` writes. The JSON of other commands stands with "
             "[each command](commands.md).\n",
             _table(("key", ""), _coded(words.MANIFEST)),
             "`spec` says what the version was made of, but for its arguments:\n",
@@ -106,8 +113,8 @@ def records() -> str:
             "Each of `attempts`:\n",
             _table(("key", ""), _coded(words.ATTEMPT)),
             "## Values\n",
-            "Arguments and results are trees of JSON. What JSON has no form for is an object with one "
-            "key that starts with `$`:\n",
+            "Arguments and results are trees of JSON. What JSON has no form for is an object with "
+            "one key that starts with `$`:\n",
             _table(("key", ""), _coded(words.TREES)),
         ]
     )
@@ -169,24 +176,76 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+class _Bare(str):
+    """An annotation that is shown as it was written."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 def _signature(name: str, value: Any) -> str:
-    try:
-        signature = str(inspect.signature(value))
-    except (TypeError, ValueError):
+    """Return a call as a block; of overloads it is the one with the most parameters."""
+    if inspect.isclass(value) and issubclass(value, BaseException):
         return ""
-    return f"```python\n{name}{signature}\n```\n\n"
+    found = [inspect.signature(each) for each in typing.get_overloads(value) or [value]]
+    most = max(found, key=lambda each: len(each.parameters))
+    shown = [
+        each.replace(annotation=_bare(each.annotation))
+        for each in most.parameters.values()
+        if not each.name.startswith("_") and each.name != "unknown"
+    ]
+    text = (
+        f"{name}{most.replace(parameters=shown, return_annotation=_bare(most.return_annotation))}"
+    )
+    text = text.removesuffix(" -> None").replace("<factory>", "()")
+    if len(text) > 88:
+        parts = [f"    {str(each).replace('<factory>', '()')},\n" for each in shown]
+        if any(each.kind is each.KEYWORD_ONLY for each in shown):
+            first = next(at for at, each in enumerate(shown) if each.kind is each.KEYWORD_ONLY)
+            parts.insert(first, "    *,\n")
+        if any(each.kind is each.POSITIONAL_ONLY for each in shown):
+            last = max(at for at, each in enumerate(shown) if each.kind is each.POSITIONAL_ONLY)
+            parts.insert(last + 1, "    /,\n")
+        text = f"{name}(\n{''.join(parts)}){text[text.rindex(')') + 1 :]}"
+    return f"```python\n{text}\n```\n\n"
+
+
+def _bare(annotation: Any) -> Any:
+    found = getattr(annotation, "__forward_arg__", annotation)  # of a named tuple
+    return _Bare(found) if isinstance(found, str) else found
 
 
 def _doc(value: Any) -> str:
     return (inspect.getdoc(value) or "").rstrip() + "\n"
 
 
-def _members(kind: type) -> Iterator[str]:
-    for name, value in inspect.getmembers(kind):
-        own = name in {each for base in kind.__mro__[:-1] for each in vars(base)}
-        if name.startswith("_") or not own or not inspect.getdoc(value):
-            continue
-        yield f"- `{name}`: {' '.join(_doc(value).split())}"
+def _members(kind: type) -> str:
+    """Return fields, properties and methods of a class, one a line."""
+    rows: list[str] = []
+    for name in _names(kind):
+        value = inspect.getattr_static(kind, name, None)
+        text = " ".join((inspect.getdoc(value) or "").split())
+        if isinstance(value, (property, cached_property)) or inspect.isfunction(value):
+            rows.append(f"- `{name}`: {text}\n" if text else f"- `{name}`\n")
+        elif name in kind.__annotations__ and not isinstance(value, classmethod):
+            rows.append(f"- `{name}: {_bare(kind.__annotations__[name])}`\n")
+        elif inspect.ismemberdescriptor(value):
+            rows.append(f"- `{name}`\n")
+    return "".join(rows)
+
+
+def _names(kind: type) -> list[str]:
+    """Return a class's public names and those of its own bases, in the order of the source."""
+    ours = [base for base in reversed(kind.__mro__) if base.__module__.startswith("ems.")]
+    names = [name for base in ours for name in (*base.__annotations__, *vars(base))]
+    return [name for name in dict.fromkeys(names) if not name.startswith("_")]
+
+
+def _named(path: str) -> type:
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 def _fields(module: ModuleType, name: str) -> list[tuple[str, str, str]]:

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+RETURNED: dict[str, dict[str, str]] = {
+    "context": {
+        "ems.worker.context.Context": "It has these; `version` is hexadecimal (empty outside"
+        " a run), `seed` a whole number below 2**31 that depends on the task's arguments alone, and"
+        " `attempt` counts from 1"
+    },
+    "Run": {
+        "ems.pipeline.observer.Failure": "Each of `failures`",
+        "ems.store.entries.Record": "Each of `records` (`v` is the version, `t0` and `t1` start and"
+        " end in Unix time)",
+    },
+}
+
 REASONS = {
     "exception": "the task raised an exception; its type and message are shown",
     "exit": "the program, or the task's own `sys.exit`, ended with this exit code",
@@ -25,7 +38,7 @@ REASONS = {
 }
 
 ENVIRONMENT = {
-    "lock": "a lock file: `uv.lock`, `poetry.lock`, `pylock.toml`; the versions of packages are its",
+    "lock": "a lock file: `uv.lock`, `poetry.lock`, `pylock.toml`",
     "requirements": "a requirements file, as pip reads it",
     "conda": "a conda environment file",
     "image": "a container image by digest: `name@sha256:…`",
@@ -35,12 +48,12 @@ ENVIRONMENT = {
 
 VARIABLES = {
     "EMS_STORE": "the store; goes before `store:` in `.ems.yaml`, and `emsctl --store` before it",
-    "EMS_CACHE": "the folder for what can be made again: the index, digests of files and code, objects"
-    " fetched from S3. By default `$XDG_CACHE_HOME/ems`, or `~/.cache/ems`",
+    "EMS_CACHE": "the folder for what can be made again: the index, digests of files and code,"
+    " objects fetched from S3. By default `$XDG_CACHE_HOME/ems`, or `~/.cache/ems`",
     "EMS_DEBUG": "if set, errors come with their traceback",
     "NO_COLOR": "if set, terminals get no colours",
-    "AWS_…": "for a store on S3: credentials, region, profile and `AWS_ENDPOINT_URL`, as the AWS tools"
-    " read them",
+    "AWS_…": "for a store on S3: credentials, region, profile and `AWS_ENDPOINT_URL`, as the AWS"
+    " tools read them",
 }
 
 GIVEN = {
@@ -105,8 +118,8 @@ SPEC = {
     "kind": "`python` or `command`",
     "name": "the task's name",
     "entry": "module and function",
-    "key": "the digest of kind, parameters, code, environment, template and outputs: what a version has"
-    " of its spec",
+    "key": "the digest of kind, parameters, code, environment, template and outputs: what a version"
+    " has of its spec",
     "params": "the names of the parameters, in order",
     "code": "part by part, the digests of the code that it reaches: `module:name` of a symbol,"
     " `file:path` of a file",

@@ -10,18 +10,19 @@ import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ems.errors import EmsError, UsageError
 from ems.pipeline.board import Board
 from ems.pipeline.graph import Graph, Node
 from ems.pipeline.observer import Observer
 from ems.pipeline.params import checked
-from ems.pipeline.run import Facts, Plan, Run, Written, execute, make_tree_of, plan
+from ems.pipeline.plan import Plan, plan
+from ems.pipeline.run import Facts, Run, execute
 from ems.pipeline.runner import Policy, Runner
+from ems.pipeline.written import Written, make_tree_of
 from ems.settings import Settings, cache_folder
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from ems.store.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(NamedTuple):
     """How to run: `jobs` tasks at once at most, what to force, where to stop.
 
     `rerun` names tasks or labels to run again, `until` the last tasks to run; `keep_going` goes on
@@ -41,9 +41,9 @@ class RunOptions:
 
     jobs: int | None = None
     keep_going: bool = False
-    rerun: Sequence[str] = field(default_factory=tuple[str, ...])
-    until: Sequence[str] = field(default_factory=tuple[str, ...])
-    argv: Sequence[str] = field(default_factory=tuple[str, ...])
+    rerun: Sequence[str] = ()
+    until: Sequence[str] = ()
+    argv: Sequence[str] = ()
 
 
 class Session:
@@ -66,7 +66,7 @@ class Session:
     ) -> Session:
         """Return the session of a folder or pipeline file; `store` overrides the settings' store.
 
-        Nothing is created before something has to be written.
+        The store is opened, and made where there is none, when a pipeline is first written down.
         """
         where = start or Path.cwd()
         folder = where if where.is_dir() else where.parent
@@ -281,6 +281,7 @@ def _known_or_raise(names: Sequence[str], known: set[str]) -> None:
 def _stoppable(runner: Runner) -> Generator[None]:
     """Let Ctrl-C, SIGTERM and a lost terminal stop the runner, and give them back afterwards.
 
+    A person's Ctrl-C makes the run canceled; whoever else stops it leaves it unfinished.
     Who ignores a signal (`nohup`, a job in a script's background) goes on ignoring it. From another
     thread than the main one nothing is changed.
     """
@@ -291,11 +292,12 @@ def _stoppable(runner: Runner) -> Generator[None]:
         yield
         return
 
-    def stop(_number: int, _frame: object) -> None:
-        runner.interrupt()
+    def stop(number: int, _frame: object) -> None:
+        runner.interrupt("canceled" if number == signal.SIGINT else "unfinished")
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    former = {n: h for n in numbers if (h := signal.getsignal(n)) is not signal.SIG_IGN}
+    # None: a handler that is not Python's and could not be given back
+    former = {n: h for n in numbers if (h := signal.getsignal(n)) not in (signal.SIG_IGN, None)}
     for number in former:
         signal.signal(number, stop)
     try:

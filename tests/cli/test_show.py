@@ -59,7 +59,8 @@ def test_a_version_as_json(ask: Call) -> None:
         "asked", "usd", "reason", "signal", "error", "exit", "log", "metrics", "started", "ended",
         "seconds", "used", "place", "who", "attempts",
     ]  # fmt: skip
-    assert found["args"]["seed"] == 1 and found["args"]["data"]["$file"][1:] == [9, "data.txt"]
+    assert found["args"]["seed"] == 1 and found["args"]["data"]["$file"][1:3] == [9, "data.txt"]
+    assert found["args"]["data"]["$file"][3].endswith("/data.txt")
     assert found["out"]["$file"][1:] == [11, "raw.txt"]
     assert found["log"] == "collecting 1\n" and found["exit"] == 0
     assert [row["metrics"] for row in found["metrics"]] == [{"reward": 0.5}, {"reward": 1.5}]

@@ -137,7 +137,8 @@ def _any_order(lines: Sequence[str]) -> list[str]:
     """Return the lines with those of tasks, where several stand together, in a fixed order."""
     found: list[str] = []
     for of_tasks, group in groupby(lines, lambda line: _OF_TASKS.match(line) is not None):
-        found += sorted(group, key=normal) if of_tasks else group
+        together = list(group)
+        found += sorted(together, key=normal) if of_tasks else together
     return found
 
 

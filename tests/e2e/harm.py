@@ -89,8 +89,15 @@ def begun(lab: Lab) -> Counter[str]:
 
 def committed(store: Path) -> list[str]:
     """Return the names of GRID's calls that are recorded, from the bytes of the log alone."""
+    segments = sorted((store / "log").glob("*.seg"))
+    return [name for segment in segments for name in names_of(segment.read_bytes())]
+
+
+def names_of(segment: bytes) -> list[str]:
+    """Return the names of GRID's calls that a segment records."""
     found: list[str] = []
-    for entry in entries(store):
+    for line in segment.splitlines()[1:]:
+        entry = json.loads(line)
         if entry["k"] == "record" and entry["task"] == "work":
             found.append(entry["args"]["name"])
         elif entry["k"] == "record" and entry["task"] == "gather":

@@ -210,7 +210,7 @@ class Lab:
 def rows_of(store: Store, run_id: str) -> list[NodeRow]:
     """Return the calls of an ended run, as recorded."""
     info = store.run(run_id)
-    assert info is not None and info.ended is not None
+    assert info is not None and info.ended is not None and info.ended.nodes is not None
     return unpack(store.objects.read(info.ended.nodes))
 
 

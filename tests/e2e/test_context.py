@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.e2e.lab import Lab, ran
 
 CONTEXT = """
@@ -50,7 +52,7 @@ def test_context_seed_scratch_and_report(lab: Lab) -> None:
     assert one["left"] == two["left"] == []
     assert one["seed"] != two["seed"] and one["draw"] != two["draw"]
     assert other == {"seed": one["seed"], "draw": one["draw"]}  # from the arguments alone
-    record = run.records["measured"]
+    record: Any = run.records["measured"]
     assert [(row["step"], row["metrics"]) for row in record.metrics] == [
         (0, {"reward": 0.0, "best": 0.0}),
         (1, {"reward": 0.5, "best": 1.0}),

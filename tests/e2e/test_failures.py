@@ -178,3 +178,42 @@ def test_what_cant_be_followed_is_warned_of_once_and_can_be_declared(lab: Lab) -
     assert again.ran == ["computed", "imported"] and again.result == [3, 1, 2, 3]
     lab.edit("warned.py", ("version='1'", "version='2'"))
     assert lab.run(file="warned.py").ran == ["executed[0]", "executed[1]"]
+
+
+def test_an_argument_whose_class_does_not_count_is_warned_of(lab: Lab) -> None:
+    text = """
+        from dataclasses import dataclass
+
+        import ems
+
+        @dataclass
+        class Row:
+            value: int
+
+            def total(self):
+                return self.value + 1
+
+        @ems.task
+        def make():
+            return Row(1)
+
+        @ems.task
+        def weigh(row):
+            return row.total()
+
+        @ems.pipeline
+        def main():
+            return weigh(make()), weigh(Row(5))
+        """
+    lab.write("pipeline.py", text)
+    done = lab.emsctl("run", "pipeline.py")
+    (line,) = [line for line in done.err.splitlines() if "warning" in line]
+    assert "weigh gets a Row in 'row'" in line
+    for remedy in ("`row: Row`", "uses=['pipeline.Row']"):
+        assert remedy in line
+    for decorated in ("@ems.task(uses=['pipeline.Row'])\n        def weigh(row)",
+                      "@ems.task\n        def weigh(row: 'Row')"):  # fmt: skip
+        lab.write("pipeline.py", text.replace("@ems.task\n        def weigh(row)", decorated))
+        assert "warning" not in lab.emsctl("run", "pipeline.py").err
+        lab.edit("pipeline.py", ("self.value + 1", "self.value + 2"))
+        assert lab.run().result == [3, 7]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,8 @@ def test_errors_from_python(lab: Lab) -> None:
     assert failed.state == "failed" and failed.exit_code == caught.value.exit_code == 100
     assert failed.failures[0].traceback[-1] == "ValueError: a is -1"
     assert isinstance(caught.value, ems.EmsError)
-    for wrong in ({"workers": "8"}, {"workers": 1.5}, {"worker": 8}):
+    cases: list[dict[str, Any]] = [{"workers": "8"}, {"workers": 1.5}, {"worker": 8}]
+    for wrong in cases:
         with pytest.raises(ems.UsageError, match="worker"):
             lab.ems_run(**wrong)
     with pytest.raises(ems.UsageError, match=r"ems\.pipeline"):
@@ -168,6 +170,10 @@ CELLS = """
     cell("show(ems.run(pipe, n=2))")
     cell("def shift(x):\\n    return x - OFFSET\\n")
     cell("show(ems.run(pipe, n=2))")
+    cell("OFFSET = 1\\n@dataclass\\nclass Row:\\n    value: float\\n    unit = 'm'\\n")
+    cell("show(ems.run(pipe, n=4))")
+    cell("@dataclass\\nclass Row:\\n    value: float\\n    unit = 'cm'\\n")
+    cell("show(ems.run(pipe, n=4))")
     cell("del read.fn.__annotations__['row']")
     cell("ems.run(pipe, n=2)")
     """
@@ -186,6 +192,8 @@ def test_cells_of_a_notebook(lab: Lab, files: str) -> None:
         "True 14 ['Row', 14] {'ran': 2, 'cached': 1}",
         "True 14 ['Row', 14] {'cached': 3}",
         "True -6 ['Row', -6] {'ran': 2, 'cached': 1}",
+        "True 6 ['Row', 6] {'ran': 2, 'cached': 1}",
+        "True 6 ['Row', 6] {'ran': 2, 'cached': 1}",
     ], done.err
     assert "annotate the argument that holds one, as in `row: Row`" in done.err
     again = lab.python("-c", starter, *([files] if files else []))

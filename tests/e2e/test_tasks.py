@@ -148,6 +148,44 @@ def test_tasks_may_lie_anywhere_in_the_project(lab: Lab) -> None:
     assert lab.run(file=file, env=path).ran == ["here"]
 
 
+def test_tasks_made_in_a_loop_keep_their_own_values(lab: Lab) -> None:
+    lab.write(
+        "pipeline.py",
+        """
+        import enum
+
+        import ems
+
+        class Mode(enum.Enum):
+            LOW = 1
+            HIGH = 2
+
+            def factor(self):
+                return self.value * 10
+
+        def make(by):
+            @ems.task
+            def scaled(x, mode: Mode = Mode.LOW):
+                return x * by * mode.factor()
+
+            return scaled
+
+        scale = [make(by) for by in (1, 2, 3)]
+        double = ems.task(lambda x: x * 2)
+
+        @ems.pipeline
+        def main():
+            return [each(double(2)) for each in scale] + [scale[1](1, Mode.HIGH)]
+        """,
+    )
+    assert lab.ems_run().result == [40, 80, 120, 40]
+    lab.edit("pipeline.py", ("(1, 2, 3)", "(1, 2, 4)"))
+    changed = lab.ems_run()
+    assert changed.result == [40, 80, 160, 40] and len(ran(changed)) == 1
+    lab.edit("pipeline.py", ("self.value * 10", "self.value * 100"))
+    assert lab.ems_run().result == [400, 800, 1600, 400]
+
+
 def test_map_and_fold_over_what_is_no_list(lab: Lab) -> None:
     lab.write(
         "pipeline.py",

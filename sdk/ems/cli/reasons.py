@@ -17,7 +17,8 @@ from ems.pipeline.why import Made
 
 if TYPE_CHECKING:
     from ems.pipeline.graph import Node
-    from ems.pipeline.run import Plan, Written
+    from ems.pipeline.plan import Plan
+    from ems.pipeline.written import Written
     from ems.store.store import Store
 
 _MOST = 3

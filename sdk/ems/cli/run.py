@@ -21,7 +21,8 @@ from ems.errors import UsageError
 from ems.units import seconds_text
 
 if TYPE_CHECKING:
-    from ems.pipeline.run import Plan, Run
+    from ems.pipeline.plan import Plan
+    from ems.pipeline.run import Run
     from ems.session import Session
 
 
@@ -149,6 +150,7 @@ def _print_run(run: Run, output: str) -> None:
         nexts = {
             "failed": f"emsctl show {run.id}",
             "canceled": "the same command goes on from here",
+            "unfinished": "the same command goes on from here",
         }
         if run.state in nexts:
             click.echo(f"next: {nexts[run.state]}", err=True)

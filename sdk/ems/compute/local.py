@@ -256,15 +256,19 @@ class LocalBackend:
                 tracked.progress.since = now
                 tracked.log_begins_later(protocol.decode(line)["log"])
         elif tracked is not None and line.startswith(protocol.PARCEL_PREFIX):
-            self._parcel_over(worker, tracked)
+            stopped = protocol.decode(line)["state"] != "done"
+            worker.ending = worker.ending or stopped
+            self._parcel_over(worker, tracked, stopped)
         elif tracked is not None:
-            tracked.progress.note(line, now)
-            tracked.events.append(line)
+            tracked.take(line, now)
             self._changed = True
 
-    def _parcel_over(self, worker: Worker, tracked: Tracked) -> None:
+    def _parcel_over(self, worker: Worker, tracked: Tracked, stopped: bool) -> None:
         tracked.log_ends()
         self._pool.give_back(worker)
+        if stopped and tracked.cancel_at is None and tracked.progress.current is not None:
+            self._start(tracked, tracked.log_size())  # somebody else stopped that worker
+            return
         canceled = tracked.progress.current is not None
         sentence = "was canceled before it started"
         tracked.add(tracked.progress.give_up(Reason.CANCELED.value, sentence, steady_now()))

@@ -44,10 +44,14 @@ def _import(path: Path) -> Any:
     """Run a user's file as a module named after it, so that its classes keep their names."""
     import importlib.util
 
+    from ems.pipeline.code.finder import Finder
+
     top, name = _import_name(path.resolve())
     folder = str(path.resolve().parent)
-    if str(top) not in sys.path:
-        sys.path.insert(0, str(top))
+    # a worker searches the same folders, in this order
+    for each in reversed([str(top), *Finder.of(path.resolve()).search]):
+        if each not in sys.path:
+            sys.path.insert(0, each)
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
         raise UsageError(str(path), "can't be imported")

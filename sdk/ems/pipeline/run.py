@@ -1,4 +1,4 @@
-"""One run, from a written graph to its ended entry, and what is left to look at: `Run` and `Plan`.
+"""One run, from a written graph to its ended entry, and what is left to look at: `Run`.
 
 Knows the parts and their order. Is handed a store, a backend and settings; does not choose them.
 """
@@ -6,34 +6,32 @@ Knows the parts and their order. Is handed a store, a backend and settings; does
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ems import errors
 from ems.errors import EmsError
-from ems.pipeline.board import Board, State
+from ems.pipeline.board import State
 from ems.pipeline.bundle import Bundle
 from ems.pipeline.flights import Flights
-from ems.pipeline.graph import Graph, Kind
-from ems.pipeline.keys import filled
+from ems.pipeline.graph import Kind
 from ems.pipeline.loading import Loading
 from ems.pipeline.nodes import pack
 from ems.pipeline.observer import Failure, Observer
+from ems.pipeline.plan import look_up
 from ems.pipeline.recording import Author, Recorder
 from ems.pipeline.runner import Policy, Runner
 from ems.pipeline.tally import Tally
+from ems.pipeline.written import Written, result_tree
 from ems.store.entries import Ended
 from ems.store.entries import Run as RunEntry
 from ems.worker.values import load
 
 if TYPE_CHECKING:
     from ems.compute.backend import Backend
-    from ems.pipeline.results import Results
-    from ems.pipeline.specs import Specs
     from ems.store.entries import Record
     from ems.store.store import Store, Writer
 
@@ -58,22 +56,7 @@ class RunFailed(EmsError):
         super().__init__(f"run {run.id}", why, f"emsctl show {run.id}")
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A pipeline written down: its graph, the tree of its result, and what went into it."""
-
-    name: str
-    file: str
-    params: Mapping[str, Any]
-    graph: Graph
-    wanted: Any
-    board: Board
-    specs: Specs
-    results: Results
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """Who runs what from where; all of it is recorded."""
 
     id: str
@@ -150,41 +133,6 @@ class Run:
         return {label: record.t1 - record.t0 for label, record in self.records.items()}
 
 
-def result_tree(written: Written) -> Any:
-    """Return the tree of a pipeline's result; all that it needs must be done."""
-    board = written.board
-
-    def part(index: int, steps: Any) -> Any:
-        from ems.worker.values import pick
-
-        return pick(tree_of(written, index), [tuple(step) for step in steps])
-
-    return filled(written.wanted, lambda index, steps: part(board.target_of(index), steps))
-
-
-def tree_of(written: Written, index: int) -> Any:
-    """Return the whole tree of a done node."""
-    return make_tree_of(written.graph, lambda: written.board, written.results)(index)
-
-
-def make_tree_of(
-    graph: Graph, board: Callable[[], Board], results: Results
-) -> Callable[[int], Any]:
-    """Return the function that answers for the stored tree of any done node."""
-
-    def whole(index: int) -> Any:
-        standing = board()
-        index = standing.target_of(index)
-        node = graph.nodes[index]
-        if node.kind is not Kind.CALL:
-            return standing.resolved(node, node.trees[0])
-        version = standing.versions[index]
-        assert version is not None
-        return results.tree(version)
-
-    return whole
-
-
 def execute(
     written: Written,
     facts: Facts,
@@ -258,7 +206,7 @@ def _served(
     written: Written, facts: Facts, store: Store, bundles: Any, policy: Policy, since: float
 ) -> Run:
     """Return a run of what is recorded, from a store that is only read; nothing is noted there."""
-    _look_up(written, store, policy)
+    look_up(written, store, policy)
     if written.board.unfinished():
         store.committer.may_write()
     loading = _loading(written, facts, store, bundles)
@@ -274,8 +222,8 @@ def _ended(
     written: Written, facts: Facts, store: Store, writer: Writer, runner: Runner, since: float
 ) -> Run:
     counts = runner.tally.counts()
-    if runner.canceled:
-        state = "canceled"
+    if runner.stopped:
+        state = runner.stopped
     elif runner.failures:
         state = "failed"
     elif counts.get("pending") or counts.get("skipped"):
@@ -315,93 +263,3 @@ def _has_result(written: Written, state: str) -> bool:
     board = written.board
     needed = board.needed_parts(written.wanted)
     return state == "done" and all(board.states[index] is not State.LEFT_OUT for index in needed)
-
-
-# -- planning -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class PlanRow:
-    """What would happen to the calls of one task; `why` names the label of one that would run."""
-
-    task: str
-    total: int
-    cached: int
-    run: int
-    depends: int
-    expected_s: float | None
-    example: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run would do: nothing was started or written."""
-
-    pipeline: str
-    rows: Sequence[PlanRow]
-    expected_s: float | None
-    unknown: int
-    """Shapes (map, fold) whose items are not known before something runs."""
-
-
-def plan(written: Written, store: Store, policy: Policy, slots: int) -> Plan:
-    """Look up what is recorded, wave by wave, and say what the rest would be."""
-    _look_up(written, store, policy)
-    return _planned(written, store, slots)
-
-
-def _look_up(written: Written, store: Store, policy: Policy) -> None:
-    board = written.board
-    while board.ready:
-        calls = board.take_ready()
-        versions = {index: board.versions[index] for index in calls}
-        hits = store.lookup([v for v in versions.values() if v is not None])
-        for index in calls:
-            hit = hits.get(versions[index] or b"")
-            node = board.graph.nodes[index]
-            if hit is not None and policy.rerun.isdisjoint((node.task.name, node.label)):
-                board.done(index, hit.content, State.CACHED)
-
-
-def _planned(written: Written, store: Store, slots: int) -> Plan:
-    board = written.board
-    found: dict[str, Counter[str]] = {}
-    example: dict[str, str] = {}
-    seen: set[bytes] = set()
-    unknown = 0
-    for node, state in zip(board.graph.nodes, board.states, strict=True):
-        if node.kind is not Kind.CALL:
-            unknown += node.kind is not Kind.GATHER and state is State.WAITING
-            continue
-        counts = found.setdefault(node.task.name, Counter())
-        what = _fate(board, node.index, state, seen)
-        counts[what] += 1
-        if what == "run":
-            example.setdefault(node.task.name, node.label)
-    expected = store.durations(list(found))
-    rows = [
-        PlanRow(
-            name, counts.total() - counts["left out"], counts["cached"], counts["run"],
-            counts["depends"], expected.get(name), example.get(name, ""),
-        )
-        for name, counts in found.items()
-        if counts.total() > counts["left out"]
-    ]  # fmt: skip
-    busy = [row for row in rows if row.run or row.depends]
-    known = all(row.expected_s is not None for row in busy)
-    total = sum((row.expected_s or 0.0) * (row.run + row.depends) for row in busy)
-    return Plan(written.name, rows, total / max(1, slots) if known else None, unknown)
-
-
-def _fate(board: Board, index: int, state: State, seen: set[bytes]) -> str:
-    if state is State.LEFT_OUT:
-        return "left out"
-    if state is State.CACHED:
-        return "cached"
-    version = board.versions[index]
-    if version is None:
-        return "depends"
-    if version in seen:
-        return "cached"
-    seen.add(version)
-    return "run"

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ems.pipeline.board import DONE, BadPick, Board, State
 from ems.pipeline.graph import Kind
@@ -33,12 +32,11 @@ RETRIED = frozenset(
 _BEAT_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """How a run goes about it: what is forced, and what happens after a failure."""
 
     keep_going: bool = False
-    rerun: frozenset[str] = field(default_factory=frozenset[str])
+    rerun: frozenset[str] = frozenset()
     grace_s: float = 10.0
 
 
@@ -59,6 +57,7 @@ class Runner:
     ) -> None:
         self.board = board
         self.failures: list[Failure] = []
+        self.stopped = ""
         self.tally = Tally(board)
         self._store, self._writer, self._flights = store, writer, flights
         self._loading, self._recorder, self._results = loading, recorder, results
@@ -91,19 +90,15 @@ class Runner:
                 break
             self._collect()
 
-    def interrupt(self) -> None:
+    def interrupt(self, state: str = "canceled") -> None:
         """Stop: the first time running tasks get their grace, the second time they are killed."""
         self._cancels += 1
+        self.stopped = self.stopped or state
         self._stopping = True
 
     def close(self) -> None:
         """End whatever still runs."""
         self._flights.close()
-
-    @property
-    def canceled(self) -> bool:
-        """Whether a person stopped the run."""
-        return self._cancels > 0
 
     # -- ready → cached or queued ---------------------------------------------------------------
 

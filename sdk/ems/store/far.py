@@ -19,6 +19,7 @@ class Far:
     def __init__(self, root: S3Root) -> None:
         self._root = root
         self._sizes: dict[str, int] = {}
+        self._bad: set[str] = set()
 
     def upload(self, files: Mapping[str, Path]) -> None:
         """Return when all are there; those that are there and young are not sent again."""
@@ -28,7 +29,7 @@ class Far:
 
     def exists(self, wanted: Mapping[str, int]) -> set[str]:
         """Return those that are there with the size given, -1 for any."""
-        unknown = [d for d in wanted if d not in self._sizes]
+        unknown = [d for d in wanted if d not in self._sizes and d not in self._bad]
         for digest, size in zip(unknown, self._root.sizes([_key(d) for d in unknown]), strict=True):
             if size is not None:
                 self._sizes[digest] = size
@@ -40,12 +41,18 @@ class Far:
         """Copy an object into a file; False if there is none."""
         return self._root.fetch(_key(digest), target)
 
+    def distrust(self, digest: str) -> None:
+        """What is there is not what its digest says: it counts as missing, and is replaced."""
+        self._bad.add(digest)
+        self._sizes.pop(digest, None)
+
     def _upload(self, digest: str, path: Path) -> None:
         if not path.exists():
             return  # what a record needs is checked when it is used
         size = path.stat().st_size
         if not (self.exists({digest: size}) and self._root.freshen(_key(digest))):
             self._root.put_file(_key(digest), path)
+            self._bad.discard(digest)
         self._sizes[digest] = size
 
 

@@ -86,20 +86,17 @@ class Objects:
         """Return when all that was put, and these, would survive a power cut."""
         with self._lock:
             wanted = (self._pending | set(digests)) - self._safe
-            self._pending = set()
+            self._pending |= wanted  # until they have arrived, so that `exists` counts them
         if not wanted:
             return
-        try:
-            if self._far is not None:
-                self._far.upload({d: Path(self._shelf.path(d)) for d in wanted})
-            else:
-                self._shelf.sync(wanted)
-        except BaseException:
-            self.publish(wanted)
-            raise
+        if self._far is not None:
+            self._far.upload({d: Path(self._shelf.path(d)) for d in wanted})
+        else:
+            self._shelf.sync(wanted)
         self._seen.remember({self._shelf.path(d): d for d in wanted})
         with self._lock:
             self._safe |= wanted
+            self._pending -= wanted
 
     # getting
 
@@ -119,9 +116,12 @@ class Objects:
         """
         path = self._shelf.path(digest)
         if not os.path.exists(path):
-            if self._far is None:
+            problem = "missing" if self._far is None else self._fetch(digest)
+            if problem == "damaged":
+                said = f"object {digest} is damaged: its content has another digest"
+                raise StoreError(self._url, said, "emsctl check")
+            if problem:
                 raise self._shelf.missing(digest)
-            self._fetch(digest)
         return Path(path)
 
     def exists(self, digests: Iterable[str] | Mapping[str, int]) -> set[str]:
@@ -146,7 +146,7 @@ class Objects:
         """Return those that are there and hold what their digest says.
 
         A file is hashed once, then remembered by size, mtime and inode. One that is only far away
-        is checked when it is fetched.
+        is fetched.
         """
         there = self.exists(digests)
         paths = {self._shelf.path(d): d for d in there}
@@ -157,7 +157,7 @@ class Objects:
         self._seen.remember({p: d for p, d in hashed.items() if d == paths[p]})
         for digest in wrong:
             self._forget(digest)
-        return frozenset(there if self._far is not None else there - wrong)
+        return frozenset(there - wrong if self._far is None else self._fetched(there))
 
     def verify(self, digest: str) -> bool:
         """Read the object at its place, whatever is remembered, and compare it with its digest."""
@@ -189,23 +189,30 @@ class Objects:
         self._shelf.place(temp, digest)
         self.publish([digest])
 
-    def _fetch(self, digest: str) -> None:
+    def _fetched(self, digests: Iterable[str]) -> set[str]:
+        from ems.store.s3 import in_parallel
+
+        wanted = list(digests)
+        missing = [d for d in wanted if not os.path.exists(self._shelf.path(d))]
+        problems = dict(zip(missing, in_parallel(self._fetch, missing), strict=True))
+        return {d for d in wanted if not problems.get(d)}
+
+    def _fetch(self, digest: str) -> str:
+        """Bring an object here; return nothing, or that it is `missing` or `damaged`."""
         assert self._far is not None
         temp = self._shelf.temp()
         try:
             if not self._far.fetch(digest, Path(temp)):
-                raise self._shelf.missing(digest)
+                return "missing"
             if digest_file(temp) != digest:
-                raise StoreError(
-                    self._url,
-                    f"object {digest} is damaged: its content has another digest",
-                    "emsctl check",
-                )
+                self._far.distrust(digest)
+                return "damaged"
             os.chmod(temp, 0o444)
             path = self._shelf.path(digest)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             os.replace(temp, path)
             self._seen.remember({path: digest})
+            return ""
         finally:
             Path(temp).unlink(missing_ok=True)
 

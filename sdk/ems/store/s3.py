@@ -24,8 +24,8 @@ T = TypeVar("T")
 _PARALLEL = 16
 _YOUNG_S = 1200.0
 """An object is put again when it is older than this, so that gc sees that it is of use."""
-_RETRIES = 6
-_RETRY_S = 60
+_RETRY_S = {"first": 5, "later": 60}
+"""For how long a server that can't be reached is asked again: little where nothing has begun yet."""
 _GONE = "NoSuchBucket"
 
 
@@ -48,17 +48,21 @@ class S3Root:
 
         from obstore.store import S3Store
 
-        store = S3Store(
-            bucket,
-            prefix=prefix.strip("/") or None,
-            client_options={"allow_http": endpoint().startswith("http://"), "timeout": "60s"},
-            retry_config={
-                "max_retries": _RETRIES,
-                "retry_timeout": timedelta(seconds=_RETRY_S),
-            },
-            **profile(os.environ, Path.home() / ".aws"),  # pyright: ignore[reportArgumentType]
-        )
-        return cls(url.rstrip("/"), store)
+        def store(retry_s: int) -> S3Store:
+            return S3Store(
+                bucket,
+                prefix=prefix.strip("/") or None,
+                client_options={"allow_http": endpoint().startswith("http://"), "timeout": "60s"},
+                retry_config={
+                    "max_retries": 100,
+                    "backoff": {"max_backoff": timedelta(seconds=2)},
+                    "retry_timeout": timedelta(seconds=retry_s),
+                },
+                **profile(os.environ, Path.home() / ".aws"),  # pyright: ignore[reportArgumentType]
+            )
+
+        cls(url.rstrip("/"), store(_RETRY_S["first"])).stat("format.json")
+        return cls(url.rstrip("/"), store(_RETRY_S["later"]))
 
     def close(self) -> None:
         pass

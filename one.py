@@ -1,5 +1,0 @@
-import ems
-@ems.task
-def t(): return 1
-@ems.pipeline
-def main(): return t()
