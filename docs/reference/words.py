@@ -69,8 +69,9 @@ GIVEN = {
 RUNS = {
     "done": "everything asked for is there",
     "failed": "a task failed; with `--keep-going`, what did not need it is done",
-    "unfinished": "no task failed, and not everything could be done",
-    "canceled": "it was asked to end; what finished is kept",
+    "unfinished": "no task failed and not everything is done: SIGTERM or a lost terminal ended it,"
+    " or EMS itself had to",
+    "canceled": "a person ended it, by Ctrl-C; what finished is kept",
     "running": "its runner is alive",
     "died": "its runner is gone without a word; what it finished is kept",
 }

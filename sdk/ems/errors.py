@@ -14,9 +14,9 @@ USAGE = 2
 TASK_FAILED = 100
 """A task of the run failed."""
 UNFINISHED = 101
-"""No task failed, and not all of the run could be done."""
+"""No task failed and not all is done: SIGTERM or a lost terminal ended the run; go on with it."""
 CANCELED = 103
-"""The run was canceled (Ctrl-C, SIGTERM, a lost terminal); what finished is kept."""
+"""The run was canceled by Ctrl-C; what finished is kept."""
 
 
 class EmsError(Exception):

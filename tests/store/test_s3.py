@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ems.errors import StoreError, UsageError
+from ems.store import s3
 from ems.store.root import open_root
 from ems.store.s3 import profile
 
@@ -53,7 +54,7 @@ def test_a_url_without_a_bucket() -> None:
 
 def test_a_server_that_does_not_answer(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("ems.store.s3._RETRIES", 1)
+    monkeypatch.setitem(s3._RETRY_S, "first", 0)
     with pytest.raises(StoreError, match="s3://lab/x"):
         open_root("s3://lab/x", create=True).get("a")
 

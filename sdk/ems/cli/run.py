@@ -76,8 +76,8 @@ def run(
 ) -> None:
     """Run a pipeline: nothing that is known already is computed again.
 
-    FILE is a Python file; :PIPELINE names one of several. Exit codes: 0 done, 100 a task failed,
-    101 unfinished, 103 canceled, 1 EMS's own error, 2 usage.
+    FILE is a Python file; :PIPELINE names one of several, of which `main` needs no naming. Exit
+    codes: 0 done, 100 a task failed, 101 unfinished, 103 canceled, 1 EMS's own error, 2 usage.
 
     \b
     JSON: {run, pipeline, state, seconds, counts, result, failures: [{task, version,
@@ -101,7 +101,7 @@ def run(
             done = session.run(pipeline, given, options, words=True, observer=observer)
         finally:
             observer.close()
-        _print_run(done, output)
+        _print_run(done, output, quiet=quiet)
     finally:
         session.close()
     ctx.exit(done.exit_code)
@@ -136,13 +136,14 @@ def _from_file(file: str | None) -> dict[str, Any]:
 # -- the end of a run -----------------------------------------------------------------------------
 
 
-def _print_run(run: Run, output: str) -> None:
+def _print_run(run: Run, output: str, *, quiet: bool = False) -> None:
     if output == "json":
         click.echo(json.dumps(_run_document(run), indent=2))
         return
     counts = ", ".join(f"{run.counts[how]} {how}" for how in _ORDER if run.counts.get(how))
     text = f"{run.state} in {seconds_text(run.seconds)}: {counts or 'nothing to do'}"
-    click.echo(colored(text, _COLORS.get(run.state, ""), sys.stderr), err=True)
+    if not quiet or run.state != "done":
+        click.echo(colored(text, _COLORS.get(run.state, ""), sys.stderr), err=True)
     if run.state == "done":
         for line in result_lines(run.result):
             click.echo(line)

@@ -16,7 +16,7 @@ from typing import Any
 
 from ems.pipeline.graph import Graph, Kind, Node
 from ems.pipeline.keys import filled, key_of, line_of, pendings_of
-from ems.pipeline.pending import node_of, steps_of
+from ems.pipeline.pending import node_of
 from ems.worker.values import brief, canon_tree, pick
 
 TreeOf = Callable[[int], Any]
@@ -61,6 +61,7 @@ class Board:
         self._missing: list[int] = []
         self._consumers: dict[int, list[int]] = {}
         self._forwards: dict[int, list[int]] = {}
+        self._targets: dict[int, int] = {}
         self._kept: set[int] | None = None
         self.extend()
 
@@ -173,6 +174,7 @@ class Board:
         self.extend()
         target = node_of(whole).index
         self._forwards.setdefault(target, []).append(node.index)
+        self._targets[node.index] = target
         if self.states[target] in DONE:
             self._forward(target)
         elif self.states[target] in (State.FAILED, State.SKIPPED):
@@ -186,9 +188,8 @@ class Board:
 
     def target_of(self, index: int) -> int:
         """Return the node that holds the result of a node: itself, or what it expanded to."""
-        for target, sources in self._forwards.items():
-            if index in sources:
-                return self.target_of(target)
+        while index in self._targets:
+            index = self._targets[index]
         return index
 
     # -- what happened --------------------------------------------------------------------------
@@ -247,15 +248,6 @@ class Board:
     def needed_parts(self, tree: Any) -> list[int]:
         """Return the nodes whose results a tree takes in."""
         return [index for index, _ in pendings_of(tree)]
-
-
-def part_label(graph: Graph, index: int, steps: Sequence[Any]) -> str:
-    """Return how a person would write a part of a node's result."""
-    from ems.pipeline.pending import Pending, name_of
-
-    made = Pending(graph.nodes[index], tuple((step[0], step[1]) for step in steps))
-    assert steps_of(made) is not None
-    return name_of(made)
 
 
 def _kind(tree: Any) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ems.pipeline.board import DONE, BadPick, Board, State
-from ems.pipeline.graph import Kind
 from ems.pipeline.observer import Failure, Observer, Snapshot
 from ems.pipeline.parcels import Lanes
 from ems.pipeline.recording import Work, failure_of
@@ -29,7 +28,9 @@ RETRIED = frozenset(
     ("exception", "exit", "signal", "timed_out", "out_of_memory", "lost", "preempted",
      "worker")
 )  # fmt: skip
-_BEAT_S = 1.0
+_BEAT_S = 0.5
+_BEAT_SHARE = 20
+"""Looking around takes at most a twentieth of the time, however many nodes there are."""
 
 
 class Policy(NamedTuple):
@@ -72,8 +73,8 @@ class Runner:
         self._revoked: set[bytes] = set()
         self._stopping = False
         self._cancels = 0
-        self._beat = time.monotonic()
-        self._began = self._beat
+        self._began = time.monotonic()
+        self._beat = self._began + _BEAT_S
 
     # -- the loop -------------------------------------------------------------------------------
 
@@ -269,9 +270,10 @@ class Runner:
             else:
                 self._loading.reported(self._label(index), message)
         now = time.monotonic()
-        if now - self._beat >= _BEAT_S / 2:
-            self._beat = now
+        if now >= self._beat:
             self._look_around()
+            cost = time.monotonic() - now
+            self._beat = now + max(_BEAT_S, _BEAT_SHARE * cost)
 
     def _ended(self, flight: Flight, index: int, end: Mapping[str, Any]) -> None:
         work = self._works.pop(index)
@@ -366,8 +368,3 @@ class Runner:
         for upstream in lost:
             self._lose(upstream)
         return bool(lost)
-
-
-def calls_of(board: Board) -> list[int]:
-    """Return the nodes that are calls of tasks, which is what people count."""
-    return [node.index for node in board.graph.nodes if node.kind is Kind.CALL]

@@ -32,7 +32,8 @@ class FolderRoot:
         self.at = path
         self._fd = fd
         self._dirs: dict[str, int] = {}
-        self._names = (f"{TEMP}{os.getpid()}-{os.urandom(4).hex()}-{n}" for n in count())
+        self._own = f"{TEMP}{os.getpid()}-{os.urandom(4).hex()}"
+        self._count = count()  # threads may share it, which a generator can't be
         self.writable = os.access("log", os.W_OK, dir_fd=fd)
 
     @classmethod
@@ -191,7 +192,8 @@ class FolderRoot:
     # how
 
     def _write(self, key: str, data: bytes, durable: bool) -> str:
-        temp = f"{key.rpartition('/')[0]}/{next(self._names)}".lstrip("/")
+        name = f"{self._own}-{next(self._count)}"
+        temp = f"{key.rpartition('/')[0]}/{name}".lstrip("/")
         try:
             fd = self._create(temp)
             try:

@@ -25,8 +25,10 @@ _PARALLEL = 16
 _YOUNG_S = 1200.0
 """An object is put again when it is older than this, so that gc sees that it is of use."""
 _RETRY_S = {"first": 5, "later": 60}
-"""For how long a server that can't be reached is asked again: little where nothing has begun yet."""
+"""For how long a server that can't be reached is asked again; little where nothing began yet."""
 _GONE = "NoSuchBucket"
+_ROLES = "169.254.169.254"
+"""Where a machine in the cloud asks for its role: the last place to look for credentials."""
 
 
 class S3Root:
@@ -210,6 +212,12 @@ class S3Root:
             )
         if isinstance(e, StoreError):
             return e
+        if _ROLES in text:
+            return StoreError(
+                self.url,
+                "no credentials: none in AWS_* variables or ~/.aws, and this machine has no role",
+                "aws configure",
+            )
         return StoreError(self.url, f"{key}: {_short(text)}", "emsctl check")
 
 

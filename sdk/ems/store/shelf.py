@@ -26,7 +26,8 @@ class Shelf:
     def __init__(self, folder: Path, url: str) -> None:
         self.folder = str(folder)
         self._url = url
-        self._names = (f"{TEMP}{os.getpid()}-{os.urandom(4).hex()}-{n}" for n in count())
+        self._own = f"{TEMP}{os.getpid()}-{os.urandom(4).hex()}"
+        self._count = count()  # threads may share it, which a generator can't be
 
     def path(self, digest: str) -> str:
         """Return where an object lies, or would."""
@@ -34,7 +35,7 @@ class Shelf:
 
     def temp(self) -> str:
         """Return a new name beside the objects."""
-        return f"{self.folder}/{next(self._names)}"
+        return f"{self.folder}/{self._own}-{next(self._count)}"
 
     def write(self, data: bytes) -> str:
         """Return a temporary file with these bytes."""
