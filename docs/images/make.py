@@ -47,7 +47,9 @@ def terminal() -> None:
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     for each in shown:
         console.print(each)
-    console.save_svg(str(HERE / "terminal.svg"), title="emsctl")
+    svg = console.export_svg(title="emsctl")
+    svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.S)  # nothing is fetched to show it
+    (HERE / "terminal.svg").write_text(svg, encoding="utf-8")
 
 
 def plot() -> None:

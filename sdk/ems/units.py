@@ -109,7 +109,9 @@ def gib_text(value: float) -> str:
 
 
 def seconds_text(value: float) -> str:
-    """Return a duration as a person reads it: `0.12 s`, `42 s`, `3 m 20 s`, `2 h 5 m`."""
+    """Return a duration as a person reads it: `5.2 ms`, `0.12 s`, `42 s`, `3 m 20 s`, `2 h 5 m`."""
+    if 0 < value < 0.0995:
+        return f"{value * 1000:.2g} ms"
     if value < 10:
         return f"{value:.2g} s"
     whole_s = round(value)

@@ -16,6 +16,7 @@ import pytest
 from ems.compute.job import Job, JobState, Reason, Resources
 from ems.compute.local import LocalBackend
 from ems.worker import usage
+from ems.worker.scratch import home_of
 from tests.contract.place import Place
 
 PID = "import os\ndef f(): return os.getpid()"
@@ -214,8 +215,8 @@ def test_a_failed_version_before_a_canceled_one(place: Place) -> None:
 
 
 def test_live_output_of_the_dead_is_swept(tmp_path: Path) -> None:
-    host = os.uname().nodename
-    dead, alive, other = f"{host}-4194305-1", f"{host}-{os.getpid()}-999", "elsewhere-4194305-1"
+    dead, alive = (Path(home_of("", pid)).name for pid in (4194305, os.getpid()))
+    dead, alive, other = f"{dead}-1", f"{alive}-999", "elsewhere-4194305-1"
     for name in (dead, alive, other):
         (tmp_path / "live" / name).mkdir(parents=True)
     backend = LocalBackend(cpus=1, cache=tmp_path)

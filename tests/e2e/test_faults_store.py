@@ -169,7 +169,9 @@ def last_record(lab: Lab, task: str) -> Path:
 @pytest.mark.parametrize("harm", [spoil, shorten, Path.unlink], ids=["flipped", "half", "deleted"])
 def test_a_harmed_segment_loses_what_it_held_and_nothing_else(chain: Lab, harm, index: str) -> None:
     lab = chain
-    harm(last_record(lab, "make"))
+    path = last_record(lab, "make")
+    seen = harm is not Path.unlink or path != max(path.parent.glob("*.seg"))
+    harm(path)
     if index == "lost":
         shutil.rmtree(lab.cache)
     done = lab.emsctl("run", "pipeline.py", "-p", "times=2")
@@ -178,8 +180,9 @@ def test_a_harmed_segment_loses_what_it_held_and_nothing_else(chain: Lab, harm, 
     assert counts["table3"] + counts["make7"] <= 4
     assert served(lab, 2) == chain_result(2)
     assert begun(lab) == counts, "what was computed again is kept now"
-    looked = lab.emsctl("check", code=1)
-    assert ".seg" in looked.out + looked.err
+    if seen:  # a log without its last segment is whole
+        looked = lab.emsctl("check", code=1)
+        assert ".seg" in looked.out + looked.err
 
 
 def test_a_flipped_digit_in_a_recorded_value_is_not_served(lab: Lab) -> None:

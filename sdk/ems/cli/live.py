@@ -149,7 +149,8 @@ def _picture(snapshot: Snapshot) -> Any:
     table.add_row(bar, Text(counts_text(snapshot)))
     for running in snapshot.running[:_SHOWN_RUNNING]:
         left = f" of about {seconds_text(running.expected_s)}" if running.expected_s else ""
-        table.add_row(Text("  " + running.label), Text(seconds_text(running.elapsed_s) + left))
+        elapsed = seconds_text(round(running.elapsed_s, 1))
+        table.add_row(Text("  " + running.label), Text(elapsed + left))
     more = len(snapshot.running) - _SHOWN_RUNNING
     if more > 0:
         table.add_row(Text(f"  and {more} more"), Text(""))

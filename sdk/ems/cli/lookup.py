@@ -1,7 +1,7 @@
 """Finding what a word means: a run, a version, a task of a run.
 
 Runs are named by the start of their id, `last` (or `@`) and `last~2`, versions by the start of
-their hex. What is unknown or ambiguous ends with the candidates. Knows the store's questions only.
+their hex or by a call's label (`train[1]`, `RUN:train[1]`). What is unknown or ambiguous ends with the candidates. Knows the store's questions only.
 """
 
 from __future__ import annotations
@@ -62,13 +62,32 @@ def _run_or_none(store: Store, word: str) -> RunInfo | None:
 
 
 def version_or_none(store: Store, word: str) -> str | None:
-    """Return the version that a word names, or None where there is none."""
-    word = word.lower()
-    found = store.find(word) if _HEX.fullmatch(word) else []
+    """Return the version that a word names, or None where there is none.
+
+    Its hex, or a call's label: `train[1]` in the last run, `RUN:train[1]` in another one.
+    """
+    found = store.find(word.lower()) if _HEX.fullmatch(word.lower()) else []
+    if not found:
+        return _version_of_call(store, word)
     if len(found) > 1:
         shown = _telling(found)
         raise _ambiguous(word, "versions", shown, f"emsctl show {shown[0]}")
     return found[0] if found else None
+
+
+def _version_of_call(store: Store, word: str) -> str | None:
+    from ems.cli.history import calls
+
+    run, _, label = word.rpartition(":")
+    info = _run_or_none(store, run or "last") if store.runs(1) else None
+    if info is None or not label:
+        return None
+    rows = [row for row in calls(store, info) if row.version]
+    found = [row for row in rows if row.label == label] or [r for r in rows if r.task == label]
+    if len(found) > 1:
+        labels = [row.label for row in found]
+        raise _ambiguous(word, "calls", labels, f"emsctl show '{run + ':' if run else ''}{labels[0]}'")
+    return found[0].version if found else None
 
 
 def rows_of(rows: Sequence[NodeRow], word: str, run_id: str) -> list[NodeRow]:

@@ -16,13 +16,17 @@ _serial = itertools.count(1)
 
 def folder_in(cache: Path) -> Path:
     """Return a folder that no other backend has; it is not made yet."""
-    name = f"{os.uname().nodename}-{os.getpid()}-{next(_serial)}"
-    return cache / "live" / name
+    return cache / "live" / f"{_named(os.getpid())}-{next(_serial)}"
+
+
+def _named(pid: int) -> str:
+    """Return what names a process here: containers may share a cache, a host's name and ids."""
+    return os.path.basename(scratch.home_of("", pid))
 
 
 def sweep(folder: Path) -> None:
     """Remove the folders beside this one whose processes on this machine are gone."""
-    host = os.uname().nodename
+    here = _named(0).rpartition("-")[0]
     if folder.parent.name != "live":  # a folder that somebody else chose
         return
     try:
@@ -32,7 +36,7 @@ def sweep(folder: Path) -> None:
     for name in names:
         place, _, serial = name.rpartition("-")
         there, _, pid = place.rpartition("-")
-        if there == host and pid.isdigit() and serial.isdigit() and not _lives(int(pid)):
+        if there == here and pid.isdigit() and serial.isdigit() and not _lives(int(pid)):
             scratch.remove(str(folder.parent / name))
 
 

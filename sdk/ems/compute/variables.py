@@ -7,6 +7,7 @@ on this machine. Does not know workers.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def of_worker(
     made = dict(os.environ)
     made.update(dict.fromkeys(_THREADS, str(threads)))
     made["PYTHONHASHSEED"] = "0"
+    # `python` in a command is the Python that the environment was read from
+    made["PATH"] = os.pathsep.join(filter(None, (str(Path(sys.executable).parent), made.get("PATH"))))
     if gpus is not None:
         made["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     made.update(own)

@@ -46,6 +46,8 @@ class Work(NamedTuple):
     args: Mapping[str, Any]
     resources: Resources
     attempts: int
+    values: Mapping[str, Any]
+    """The arguments as the worker got them, for whoever is told of a failure."""
 
 
 class Recorder:

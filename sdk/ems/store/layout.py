@@ -15,7 +15,8 @@ TEMP = ".tmp-"
 TOP = ("log", "objects", "runners")
 """Made once; where one is missing later, the store is damaged or gone."""
 OPEN = os.O_RDONLY | os.O_CLOEXEC
-_KNOWN = frozenset({*TOP, "attempts", "links", "runs", "scratch"})
+IGNORED = ".gitignore"
+_KNOWN = frozenset({*TOP, "attempts", "links", "runs", "scratch", IGNORED})
 
 
 def open_folder(path: Path) -> int | None:
@@ -44,6 +45,9 @@ def lay_out(path: Path, fd: int | None) -> int:
             os.mkdir(name, dir_fd=fd)
         except FileExistsError:
             continue
+    if not has(fd, IGNORED):  # a store in a project is not for git
+        with open(os.open(IGNORED, os.O_WRONLY | os.O_CREAT, 0o666, dir_fd=fd), "w") as file:
+            file.write("*\n")
     return fd
 
 

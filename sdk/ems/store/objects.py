@@ -16,7 +16,7 @@ from ems.errors import EmsError, StoreError
 from ems.hashing import PART_BYTES, digest_bytes, digest_file, tree_bytes
 from ems.store.answers import Digested
 from ems.store.far import Far
-from ems.store.seen import Seen
+from ems.store.seen import Row, Seen
 from ems.store.shelf import Shelf
 
 
@@ -34,6 +34,9 @@ class Objects:
         self._seen = seen
         self._far = far
         self._pending: set[str] = set()
+        self._leaving: set[str] = set()
+        """What a `sync` is at: not safe yet, but there."""
+        self._stamps: dict[str, Row] = {}
         self._safe: set[str] = set()
         self._lock = threading.Lock()
         if far is not None:
@@ -78,25 +81,41 @@ class Objects:
         return Digested(listing.digest, sum(row[3] for row in rows))
 
     def publish(self, digests: Iterable[str]) -> None:
-        """Take note of objects that a worker put into `outbox`; `sync` makes them durable."""
+        """Take note of objects that were just put into `outbox`; `sync` makes them durable.
+
+        What they are is known as of now, before anybody else has seen them.
+        """
+        found = list(digests)
+        stamps = self._seen.stamps({self._shelf.path(d): d for d in found})
         with self._lock:
-            self._pending |= set(digests) - self._safe
+            self._stamps.update(stamps)
+            self._pending |= set(found)
+            self._safe -= set(found)
 
     def sync(self, digests: Iterable[str] = ()) -> None:
         """Return when all that was put, and these, would survive a power cut."""
         with self._lock:
             wanted = (self._pending | set(digests)) - self._safe
-            self._pending |= wanted  # until they have arrived, so that `exists` counts them
+            self._pending -= wanted
+            self._leaving |= wanted
         if not wanted:
             return
-        if self._far is not None:
-            self._far.upload({d: Path(self._shelf.path(d)) for d in wanted})
-        else:
-            self._shelf.sync(wanted)
-        self._seen.remember({self._shelf.path(d): d for d in wanted})
+        try:
+            if self._far is not None:
+                self._far.upload({d: Path(self._shelf.path(d)) for d in wanted})
+            else:
+                self._shelf.sync(wanted)
+        except BaseException:
+            with self._lock:
+                self._pending |= wanted
+                self._leaving -= wanted
+            raise
         with self._lock:
-            self._safe |= wanted
-            self._pending -= wanted
+            stamps = [row for d in wanted if (row := self._stamps.pop(self._shelf.path(d), None))]
+        self._seen.keep(stamps)
+        with self._lock:
+            self._safe |= wanted - self._pending
+            self._leaving -= wanted
 
     # getting
 
@@ -130,7 +149,7 @@ class Objects:
         if isinstance(digests, Mapping):
             wanted.update(cast("Mapping[str, int]", digests))
         if self._far is not None:
-            ours = {d for d in self._pending if d in wanted}
+            ours = (self._pending | self._leaving).intersection(wanted)
             return ours | self._far.exists({d: s for d, s in wanted.items() if d not in ours})
         found: set[str] = set()
         for digest, size in wanted.items():
@@ -154,7 +173,6 @@ class Objects:
         unknown = [p for p in paths if p not in known and os.path.exists(p)]
         hashed = {p: found.digest for p, found in self._seen.digest_many(unknown).items()}
         wrong = {paths[p] for p, digest in {**known, **hashed}.items() if digest != paths[p]}
-        self._seen.remember({p: d for p, d in hashed.items() if d == paths[p]})
         for digest in wrong:
             self._forget(digest)
         return frozenset(there - wrong if self._far is None else self._fetched(there))
@@ -182,7 +200,8 @@ class Objects:
         """Whether the object is there; if so it is young again."""
         there = self._shelf.renew(digest, size)
         if there and self._far is not None:
-            self.publish([digest])
+            with self._lock:
+                self._pending |= {digest} - self._safe
         return there
 
     def _keep(self, temp: str, digest: str) -> None:

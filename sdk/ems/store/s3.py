@@ -134,16 +134,27 @@ class S3Root:
     # writing
 
     def put_new(self, key: str, data: bytes, *, durable: bool = True) -> bool:
-        import obstore
-        from obstore.exceptions import AlreadyExistsError
+        import time
 
-        try:
-            obstore.put(self._store, key, data, mode="create", use_multipart=False)
-        except AlreadyExistsError:
-            return False
-        except Exception as e:
-            raise self._explain(key, e) from None
-        return True
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, GenericError
+
+        # the library does not try conditional puts again: a lost answer may mean that it was made,
+        # which the log finds out by itself
+        until = time.monotonic() + _RETRY_S["later"]
+        while True:
+            try:
+                obstore.put(self._store, key, data, mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                return False
+            except GenericError as e:
+                if time.monotonic() >= until:
+                    raise self._explain(key, e) from None
+                time.sleep(0.5)
+            except Exception as e:
+                raise self._explain(key, e) from None
+            else:
+                return True
 
     def harden(self, keys: Sequence[str]) -> None:
         pass  # S3 answers a put when it is durable

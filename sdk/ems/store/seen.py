@@ -18,6 +18,8 @@ from ems.store.index import Index
 RACY_NS = 20_000_000
 """A file younger than this when its hashing began is not remembered."""
 _TRIES = 3
+Row = tuple[str, int, int, int, str]
+"""Path, size, mtime, inode, digest."""
 
 
 class Seen:
@@ -66,9 +68,27 @@ class Seen:
                 continue
         return found
 
+    def stamps(self, digests: dict[str, str]) -> dict[str, Row]:
+        """Return what `keep` takes for files whose digests are known, if they are not too young."""
+        now = time.time_ns()
+        found: dict[str, Row] = {}
+        for path, digest in digests.items():
+            try:
+                seen = os.stat(path)
+            except FileNotFoundError:
+                continue
+            if now - seen.st_mtime_ns > RACY_NS:
+                found[path] = (path, *identity(seen), digest)
+        return found
+
+    def keep(self, stamps: Sequence[Row]) -> None:
+        """Remember files as they were when `stamps` looked at them."""
+        if stamps:
+            self._index.remember(stamps)
+
     def remember(self, digests: dict[str, str]) -> None:
         """Note digests of files that were just hashed or written by us and that nobody writes."""
-        rows: list[tuple[str, int, int, int, str]] = []
+        rows: list[Row] = []
         for path, digest in digests.items():
             try:
                 rows.append((path, *identity(os.stat(path)), digest))

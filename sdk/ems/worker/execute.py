@@ -186,10 +186,19 @@ class Executor:
         outputs: Dict[str, str] = spec.get("outputs") or {}
         program.lay_out(spec.get("files") or {}, self._inputs, scratch)
         program.prepare_outputs(outputs, scratch)
-        program.run(name, program.words_of(spec, arguments, scratch))
+        program.run(name, program.words_of(spec, arguments, scratch), self._told())
         self.phase = WORK
         settle.end_children()
         return program.collect(name, outputs, self._outputs, scratch)
+
+    def _told(self) -> Dict[str, str]:
+        """What a program is told of its attempt, as a Python task asks `ems.context()`."""
+        now = context.context()
+        told = {"EMS_VERSION": now.version, "EMS_SEED": str(now.seed)}
+        told["EMS_ATTEMPT"] = str(now.attempt)
+        if self._parcel.get("attempts"):
+            told["EMS_CHECKPOINT"] = str(now.checkpoint)
+        return told
 
     def _only_here(self) -> None:
         """A child that the task forked and that came back must not speak for the worker."""

@@ -42,22 +42,24 @@ def copy_file(source: str, target: str) -> None:
 
 
 class ObjectFolder:
-    """An object folder to write to. Objects are read-only and appear whole or not at all."""
+    """An object folder to write to. Objects are read-only and appear whole or not at all.
+
+    One that is there already is replaced: it may be damaged, and is young again for gc.
+    """
 
     def __init__(self, folder: str, fsync: bool = False) -> None:
         self._folder = folder
         self._fsync = fsync
         self._count = 0
+        self._own = "%d-%s" % (os.getpid(), os.urandom(4).hex())
 
     def put_bytes(self, data: bytes) -> Tuple[str, int]:
         """Keep bytes; return (digest, size)."""
         digest = digest_bytes(data)
-        final = object_path(self._folder, digest)
-        if not os.path.exists(final):
-            temporary = self._temporary()
-            with open(temporary, "xb") as stream:
-                stream.write(data)
-            self._publish(temporary, final)
+        temporary = self._temporary()
+        with open(temporary, "xb") as stream:
+            stream.write(data)
+        self._publish(temporary, object_path(self._folder, digest))
         return digest, len(data)
 
     def take(self, path: str) -> Tuple[str, int]:
@@ -81,19 +83,13 @@ class ObjectFolder:
     def _keep(self, temporary: str) -> Tuple[str, int]:
         os.chmod(temporary, 0o444)
         digest, size = digest_file(temporary), os.stat(temporary).st_size
-        final = object_path(self._folder, digest)
-        if os.path.exists(final):
-            os.unlink(temporary)
-        else:
-            self._publish(temporary, final)
+        self._publish(temporary, object_path(self._folder, digest))
         return digest, size
 
     def _temporary(self) -> str:
         self._count += 1
         os.makedirs(self._folder, exist_ok=True)
-        return os.path.join(
-            self._folder, "tmp-%s-%d-%d" % (os.uname().nodename, os.getpid(), self._count)
-        )
+        return os.path.join(self._folder, "tmp-%s-%d" % (self._own, self._count))
 
     def _publish(self, temporary: str, final: str) -> None:
         os.chmod(temporary, 0o444)

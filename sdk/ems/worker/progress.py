@@ -77,7 +77,7 @@ class Progress:
             return "timed_out", "ran longer than its timeout of %g s" % seconds
         if gib is not None and resident is not None and resident > gib * 2**30:
             used = resident / 2.0**30
-            return "out_of_memory", "used %.2f GiB, and its limit is %g GiB" % (used, gib)
+            return "out_of_memory", "used %s, and its limit is %s" % (_gib(used), _gib(gib))
         return None
 
     def lost(
@@ -130,3 +130,7 @@ class Progress:
             self._last_end = b""
             self._log_end = log[1] if log else self._log_end
         return self._log_end
+
+
+def _gib(amount: float) -> str:
+    return "%.3g GiB" % amount if amount >= 1 else "%.3g MiB" % (amount * 1024)
