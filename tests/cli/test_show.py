@@ -93,3 +93,12 @@ def test_the_ways_to_name_a_run(ask: Call) -> None:
         (runs[2][:-1], 2),
     ):
         assert ask("show", word, "-o", "json").json["run"] == runs[run]
+
+
+def test_a_call_is_named_by_its_label(ask: Call) -> None:
+    version = version_of(ask, "collect[1]")
+    assert ask("show", "collect[1]", "-o", "json").json["version"] == version
+    run = ask("runs", "-o", "json").json[0]["run"]
+    assert ask("show", f"{run}:collect[1]", "-o", "json").json["version"] == version
+    several = ask("show", "collect")
+    assert several.code == 2 and "collect[0], collect[1]" in several.err

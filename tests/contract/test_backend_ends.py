@@ -110,7 +110,7 @@ def test_out_of_memory(place: Place) -> None:
     ends = place.ends(handle)
     assert [e["ok"] for e in ends] == [True, False, True]
     assert ends[1]["reason"] == "out_of_memory"
-    assert "0.25 GiB" in ends[1]["error"]["message"]
+    assert "256 MiB" in ends[1]["error"]["message"]
     assert status.reason is Reason.OUT_OF_MEMORY
 
 

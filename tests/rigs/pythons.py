@@ -64,5 +64,8 @@ def _is(path: Path, version: str) -> bool:
 
 
 def _apt_has(name: str) -> bool:
-    done = subprocess.run(["apt-cache", "show", name], capture_output=True, check=False)
-    return done.returncode == 0
+    """Whether there is a version to install; a name that others depend on may have none."""
+    done = subprocess.run(
+        ["apt-cache", "policy", name], capture_output=True, text=True, check=False
+    )
+    return "Candidate: " in done.stdout and "Candidate: (none)" not in done.stdout

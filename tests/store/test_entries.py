@@ -112,7 +112,7 @@ def test_the_line_of_each_kind_is_pinned(entry: Entry, line: bytes) -> None:
 def test_each_kind_is_read_back(entry: Entry, line: bytes) -> None:
     found = decode(line)
     assert type(found) is type(entry)
-    for name in type(entry).__slots__:
+    for name in type(entry)._fields:
         assert _plain(getattr(found, name)) == _plain(getattr(entry, name))
 
 

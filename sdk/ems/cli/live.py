@@ -190,7 +190,10 @@ def reason_text(failure: Failure) -> str:
 def failure_lines(failure: Failure) -> list[str]:
     """Return what a person needs of a failed task: what, with what, why, and what to do next."""
     lines = [f"FAILED {failure.label}: {reason_text(failure)}"]
-    lines += [f"  {name} = {_short(value)}" for name, value in failure.args.items()]
+    lines += [
+        f"  {name} = {_argument(value, failure.values.get(name))}"
+        for name, value in failure.args.items()
+    ]
     if failure.traceback:
         lines.append("  traceback:")
         lines += [f"    {line}" for line in failure.traceback]
@@ -208,6 +211,14 @@ def _part(label: str | None, steps: Any) -> str:
     text = label or "a map"
     for how, key in steps:
         text += f"[{key!r}]" if how == "item" else f".{key}"
+    return text
+
+
+def _argument(tree: Any, value: Any) -> str:
+    """Return an argument: a short value itself, and which call's result it is."""
+    text = _short(tree)
+    if text.startswith("result of") and isinstance(value, (int, float, str, bool)):
+        return f"{_short(value)} ({text})"
     return text
 
 

@@ -1,7 +1,8 @@
 """Finding what a word means: a run, a version, a task of a run.
 
 Runs are named by the start of their id, `last` (or `@`) and `last~2`, versions by the start of
-their hex or by a call's label (`train[1]`, `RUN:train[1]`). What is unknown or ambiguous ends with the candidates. Knows the store's questions only.
+their hex or by a call's label (`train[1]`, `RUN:train[1]`). What is unknown or ambiguous ends with
+the candidates. Knows the store's questions only.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ems.cli.texts import SHORT
-from ems.errors import UsageError, did_you_mean
+from ems.errors import StoreError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from ems.pipeline.nodes import NodeRow
@@ -32,8 +33,11 @@ def run_of(store: Store, word: str) -> RunInfo:
 
 
 def version_of(store: Store, word: str) -> str:
-    """Return the version that a word names, in hex; raises UsageError with what is near."""
-    found = version_or_none(store, word)
+    """Return the version that a word names, in hex; raises UsageError with what is near.
+
+    The word begins its hex, or is a call's label: `train[1]` in the last run, `RUN:train[1]`.
+    """
+    found = version_or_none(store, word) or _version_of_call(store, word)
     if found is None:
         raise _unknown(store, word, "version")
     return found
@@ -62,17 +66,18 @@ def _run_or_none(store: Store, word: str) -> RunInfo | None:
 
 
 def version_or_none(store: Store, word: str) -> str | None:
-    """Return the version that a word names, or None where there is none.
-
-    Its hex, or a call's label: `train[1]` in the last run, `RUN:train[1]` in another one.
-    """
+    """Return the version whose hex a word begins, or None where there is none."""
     found = store.find(word.lower()) if _HEX.fullmatch(word.lower()) else []
-    if not found:
-        return _version_of_call(store, word)
     if len(found) > 1:
         shown = _telling(found)
         raise _ambiguous(word, "versions", shown, f"emsctl show {shown[0]}")
     return found[0] if found else None
+
+
+def named(store: Store, word: str) -> RunInfo | str:
+    """Return the run, or else the version, that a word names; labels of calls too."""
+    found = _run_or_none(store, word) or version_or_none(store, word)
+    return found or _version_of_call(store, word) or run_or_version(store, word)
 
 
 def _version_of_call(store: Store, word: str) -> str | None:
@@ -82,11 +87,16 @@ def _version_of_call(store: Store, word: str) -> str | None:
     info = _run_or_none(store, run or "last") if store.runs(1) else None
     if info is None or not label:
         return None
-    rows = [row for row in calls(store, info) if row.version]
+    try:
+        rows = [row for row in calls(store, info) if row.version]
+    except StoreError:  # the list of its calls is gone
+        return None
     found = [row for row in rows if row.label == label] or [r for r in rows if r.task == label]
     if len(found) > 1:
         labels = [row.label for row in found]
-        raise _ambiguous(word, "calls", labels, f"emsctl show '{run + ':' if run else ''}{labels[0]}'")
+        raise _ambiguous(
+            word, "calls", labels, f"emsctl show '{run + ':' if run else ''}{labels[0]}'"
+        )
     return found[0].version if found else None
 
 

@@ -11,7 +11,7 @@ from ems.cli import history
 from ems.cli.changes import OWN
 from ems.cli.context import output_option, reading
 from ems.cli.library import Library, mapping
-from ems.cli.lookup import run_or_version
+from ems.cli.lookup import named
 from ems.cli.tables import print_facts, print_json, print_section, print_table
 from ems.cli.texts import counted, metric, size, took, value, when
 from ems.errors import StoreError
@@ -46,7 +46,7 @@ def show(ctx: click.Context, what: str, output: str) -> None:
     bytes, name]}.
     """
     with reading(ctx) as store:
-        found = run_or_version(store, what)
+        found = named(store, what)
         if isinstance(found, str):
             _show_version(store, found, output)
         else:

@@ -34,7 +34,9 @@ def of_worker(
     made.update(dict.fromkeys(_THREADS, str(threads)))
     made["PYTHONHASHSEED"] = "0"
     # `python` in a command is the Python that the environment was read from
-    made["PATH"] = os.pathsep.join(filter(None, (str(Path(sys.executable).parent), made.get("PATH"))))
+    made["PATH"] = os.pathsep.join(
+        filter(None, (str(Path(sys.executable).parent), made.get("PATH")))
+    )
     if gpus is not None:
         made["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     made.update(own)

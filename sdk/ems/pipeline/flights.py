@@ -66,8 +66,11 @@ class Flights:
             self._flights[handle.native] = Flight(handle, job, carried)
 
     def wait(self, timeout_s: float) -> None:
-        """Return when something may have changed."""
-        self._backend.wait(timeout_s)
+        """Return when something may have changed; with nothing under way, when the time is over."""
+        if self._flights:
+            self._backend.wait(timeout_s)
+        else:
+            time.sleep(timeout_s)
 
     def messages(self) -> Iterator[tuple[Flight, int, dict[str, Any]]]:
         """Yield (flight, node, message) for each report and end that came; drop ended parcels."""

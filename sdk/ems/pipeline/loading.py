@@ -121,7 +121,7 @@ class Loading:
 
     # -- what a worker gets ---------------------------------------------------------------------
 
-    def work(self, board: Board, node: Node, version: bytes) -> Work:
+    def work(self, board: Board, node: Node, version: bytes, values: Mapping[str, Any]) -> Work:
         """Return what is remembered of a version until its end comes."""
         options = self._specs.options(node.task)
         return Work(
@@ -132,6 +132,7 @@ class Loading:
             args=recorded_args(board, node, self._specs.names(node.task)),
             resources=options.resources,
             attempts=options.retries + 1,
+            values=values,
         )
 
     def call(

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+_NO_VALUES: Mapping[str, Any] = {}
+
 
 class Failure(NamedTuple):
     """A task that failed for good, or an attempt that is tried again."""
@@ -25,6 +27,8 @@ class Failure(NamedTuple):
     exit_code: int | None = None
     signal: int | None = None
     log_tail: Sequence[str] = ()
+    values: Mapping[str, Any] = _NO_VALUES
+    """The arguments as the worker got them; in `args`, results of other calls are references."""
     seconds: float = 0.0
 
 

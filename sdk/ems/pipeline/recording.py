@@ -141,6 +141,7 @@ def failure_of(work: Work, end: Message, log: str, labels: Mapping[str, str]) ->
         task=work.task,
         version=work.version,
         args={name: _labelled(tree, labels) for name, tree in work.args.items()},
+        values=work.values,
         reason=end["reason"],
         attempt=end["try"],
         attempts=work.attempts,

@@ -245,8 +245,8 @@ class Runner:
         version = self._version(index)
         tries = self._tries[index] = self._tries.get(index, 0) + 1
         node = self.board.graph.nodes[index]
-        self._works[index] = self._loading.work(self.board, node, version)
         call = self._loading.call(self.board, node, version, self._gens.get(version, 1), tries)
+        self._works[index] = self._loading.work(self.board, node, version, call["args"])
         for text in self._loading.unread.warnings(node.task, call["args"]):
             self._observer.warned(text)
         return call

@@ -71,9 +71,10 @@ def lay_out(files: Dict[str, str], inputs: Inputs, scratch: str) -> None:
                 os.chmod(target, 0o755)
 
 
-def run(name: str, words: List[str]) -> None:
+def run(name: str, words: List[str], told: Dict[str, str]) -> None:
     """Run a program to its end in the working directory; raises ProgramFailed or Canceled.
 
+    `told` are variables that it gets beside those of the worker.
     A cancellation is handed on to the whole process group as SIGTERM, and the program gets as long
     as whoever canceled waits.
     """
@@ -81,7 +82,7 @@ def run(name: str, words: List[str]) -> None:
     former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     pid = 0
     try:
-        pid = _start(name, words, former)
+        pid = _start(name, words, former, {**os.environ, **told})
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
         status = os.waitpid(pid, 0)[1]
     except Canceled:
@@ -95,11 +96,11 @@ def run(name: str, words: List[str]) -> None:
         raise ProgramFailed(name, code)
 
 
-def _start(name: str, words: List[str], mask: Any) -> int:
+def _start(name: str, words: List[str], mask: Any, variables: Dict[str, str]) -> int:
     ignored_by_python = [signal.SIGPIPE, signal.SIGXFSZ]
     try:
         return os.posix_spawnp(
-            words[0], words, os.environ, setsigmask=mask, setsigdef=ignored_by_python
+            words[0], words, variables, setsigmask=mask, setsigdef=ignored_by_python
         )
     except OSError as error:
         raise type(error)(error.errno, "%s: %s" % (name, error.strerror), words[0]) from None
