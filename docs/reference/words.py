@@ -63,6 +63,12 @@ GIVEN = {
     "PYTHONHASHSEED": "0, so that the order of a set does not change a result",
     "CUDA_VISIBLE_DEVICES": "the GPUs that the task was given; none where it asked for none, on a"
     " machine that has some",
+    "PATH": "the folder of EMS's own Python stands first, so that `python` in a command is the one"
+    " whose packages are in the version",
+    "EMS_VERSION": "for commands: the version, in hexadecimal",
+    "EMS_SEED": "for commands: a whole number that depends on the arguments alone",
+    "EMS_ATTEMPT": "for commands: which attempt this is, from 1",
+    "EMS_CHECKPOINT": "for commands: a folder that a later attempt at the same version finds again",
     "EMS_WORKER": "a mark by which EMS finds what a task left running, to end it",
 }
 

@@ -107,7 +107,7 @@ def bad(i: int) -> int:
 """)
     failure = failure_of_bad(lab)
     assert failure["reason"] == "out_of_memory"
-    assert "its limit is 0.2 GiB" in failure["message"]
+    assert "its limit is 205 MiB" in failure["message"]
 
 
 def test_memory_of_a_task_s_children_counts(with_bad) -> None:
