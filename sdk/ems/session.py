@@ -12,10 +12,13 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import finalize
 
-from ems.errors import EmsError, UsageError
-from ems.pipeline.board import Board
+from ems.compute.machine import CAPABILITIES
+from ems.errors import EmsError, StoreError, UsageError
+from ems.pipeline.board import Board, State
 from ems.pipeline.graph import Graph, Node
 from ems.pipeline.observer import Observer
 from ems.pipeline.params import checked
@@ -46,8 +49,67 @@ class RunOptions(NamedTuple):
     argv: Sequence[str] = ()
 
 
+_MOST_OPEN = 4
+
+
+class _OpenStores:
+    """The stores that sessions of this process share, one a place.
+
+    A run's results are read from its store for as long as somebody holds the run, so no session can
+    say when it is closed: that is when nobody holds it any more, or the process ends. The ones that
+    were used last are held here.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._stores: dict[tuple[int, str, Path], Store] = {}
+
+    def get(self, url: str) -> Store:
+        """Return the store at a place: the open one with what is new in it, or one just opened."""
+        from ems.store.store import Store
+
+        key = (os.getpid(), url, cache_folder())  # a forked child can't share its parent's
+        with self._lock:
+            store = self._stores.pop(key, None)
+            if store is None or not _stands(store):
+                store = Store.open(url, warn=_to_stderr)
+                finalize(store, store.root.close)
+            self._stores[key] = store
+            if len(self._stores) > _MOST_OPEN:
+                del self._stores[next(iter(self._stores))]
+            return store
+
+
+_open_stores = _OpenStores()
+
+
+def _stands(store: Store) -> bool:
+    """Whether an open store is still the one at its place, as writable as it was.
+
+    If so, what is new in it is read.
+    """
+    from ems.store.format import identify
+    from ems.store.root import open_root
+
+    try:
+        root = open_root(store.url, create=False)
+        try:
+            same = identify(root, create=False) == store.id and root.writable == store.writable
+        finally:
+            root.close()
+        if same:
+            store.refresh()
+        return same
+    except StoreError:
+        return False
+
+
 class Session:
-    """One user's view of one project: where its code, its settings and its store are."""
+    """One user's view of one project: where its code, its settings and its store are.
+
+    With a `warn` of its own a session has a store of its own, and closes it; those without share
+    theirs with all others of the process.
+    """
 
     def __init__(
         self, start: Path, settings: Settings, warn: Callable[[str], None] | None = None
@@ -55,6 +117,7 @@ class Session:
         self.start = start
         self.settings = settings
         self._warn = warn or _to_stderr
+        self._shares = warn is None
 
     @classmethod
     def open(
@@ -77,6 +140,8 @@ class Session:
         """The store, opened (and made, where there is none) when first asked for."""
         from ems.store.store import Store
 
+        if self._shares:
+            return _open_stores.get(self.settings.store)
         return Store.open(self.settings.store, warn=self._warn)
 
     @cached_property
@@ -92,8 +157,8 @@ class Session:
         return Project.of(self.start, self.cache)
 
     def close(self) -> None:
-        """Close the store, if it was opened."""
-        if "store" in self.__dict__:
+        """Close the store, if it was opened and is this session's own; a shared one stays open."""
+        if "store" in self.__dict__ and not self._shares:
             self.store.close()
 
     # -- pipelines ------------------------------------------------------------------------------
@@ -156,16 +221,18 @@ class Session:
                 writes=self.store.writable,
             )
             _check_names(written, options.rerun)
+            _check_places(written)
+            room = self._room(written, options.jobs)
             return execute(
                 written,
                 facts,
                 self.store,
                 lambda: self.backend(options.jobs),
-                self._room(written, options.jobs),
+                room,
                 self.cache / "bundles",
                 observer or Observer(),
                 Policy(keep_going=options.keep_going, rerun=frozenset(options.rerun)),
-                _stoppable,
+                lambda runner: self._held(runner, room),
             )
 
     def plan(
@@ -183,8 +250,16 @@ class Session:
                 pipeline, params, "plan", words=words, until=options.until, writes=False
             )
             _check_names(written, options.rerun)
+            _check_places(written)
             policy = Policy(rerun=frozenset(options.rerun))
             return plan(written, self.store, policy, options.jobs or self.slots), written
+
+    @contextmanager
+    def _held(self, runner: Runner, room: int) -> Generator[None]:
+        """Let signals stop the runner, and let it tell how long the rest will take."""
+        runner.tally.durations, runner.tally.slots = self.store.durations, room
+        with _stoppable(runner):
+            yield
 
     def _room(self, written: Written, jobs: int | None) -> int:
         """About how many tasks run at once: fewer CPUs a task than one make more of them."""
@@ -275,6 +350,23 @@ def _known_or_raise(names: Sequence[str], known: set[str]) -> None:
                 f"task {name}",
                 f"is not in this pipeline{did_you_mean(name, sorted(known))}; it has {tasks}",
             )
+
+
+def _check_places(written: Written) -> None:
+    """Refuse tasks that no place here can run as declared, before anything starts.
+
+    Those that are left out (`until`) may ask for what they like.
+    """
+    board, specs = written.board, written.specs
+    states = zip(written.graph.nodes, board.states, strict=True)
+    named = {
+        name for node, state in states if state is not State.LEFT_OUT for name in _names_of(node)
+    }
+    for task in specs.tasks():
+        lack = CAPABILITIES.lack(specs.options(task).on, specs.of(task).env)
+        if lack is not None and task.name in named:
+            problem = f"{lack.problem} (allowed here: {lack.allowed})"
+            raise UsageError(f"task {task.name}", problem, lack.next_step)
 
 
 @contextmanager

@@ -65,6 +65,41 @@ def test_as_many_run_at_once_as_there_is_room_for(place: Place) -> None:
     assert most >= 2
 
 
+def test_a_sigterm_from_outside_preempts_and_cancels_nothing(place: Place) -> None:
+    source = """
+        import os, time
+        def f(path):
+            open(path, "w").write(str(os.getpid()))
+            time.sleep(20)
+        def g(): return 1
+    """
+    told = place.folder / "told"
+    handle = place.submit(place.parcel(source, [("f", {"path": str(told)}), ("g", {})]))
+    place.until(lambda: told.exists() and told.read_text() != "")
+    os.kill(int(told.read_text()), signal.SIGTERM)
+    status = place.finish(handle)
+    assert (status.state, status.reason) == (JobState.FAILED, Reason.PREEMPTED)
+    first, second = place.ends(handle)
+    assert (first["reason"], first["signal"]) == ("preempted", signal.SIGTERM)
+    assert second["out"] == 1
+
+
+@pytest.mark.parametrize(
+    ("env", "on"),
+    [({"image:digest": "sha256:ab"}, ()), ({"module:cuda": "12.1"}, ()), ({}, ("batch",))],
+)
+def test_what_this_machine_does_not_provide_is_impossible(
+    place: Place, env: dict[str, str], on: tuple[str, ...]
+) -> None:
+    handle = place.submit(place.parcel(PID, [("f", {})], env=env), on=on)
+    status = place.status(handle)
+    assert (status.state, status.reason) == (JobState.FAILED, Reason.IMPOSSIBLE)
+    assert "allowed: " in status.detail
+    assert place.ends(handle)[0]["reason"] == "impossible"
+    plain = place.job(["true"], on=("batch", "local"), name="x")
+    assert place.finish(place.backend.submit([plain])[0]).state is JobState.SUCCEEDED
+
+
 def test_an_idle_worker_that_is_killed_is_replaced(place: Place) -> None:
     code = place.code(PID)
     pid = place.run(place.parcel(code, [("f", {})]))[0]["out"]

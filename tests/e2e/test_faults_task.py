@@ -136,7 +136,7 @@ def bad(i: int) -> int:
         ("os._exit(3)", "exit", "exit code 3"),
         ("sys.exit(4)", "exit", "4"),
         ("os.abort()", "signal", "SIGABRT"),
-        ("os.kill(os.getpid(), 15)", "signal", "SIGTERM"),
+        ("os.kill(os.getpid(), 15)", "preempted", "SIGTERM"),
     ],
     ids=["segfault", "_exit", "exit", "abort", "terminated"],
 )

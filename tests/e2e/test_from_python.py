@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 import ems
+from ems.pipeline.observer import Observer, Snapshot
+from ems.session import RunOptions, Session
 from tests.e2e.lab import Lab, how, ran
 
 SIMPLE = """
@@ -198,3 +200,68 @@ def test_cells_of_a_notebook(lab: Lab, files: str) -> None:
     assert "annotate the argument that holds one, as in `row: Row`" in done.err
     again = lab.python("-c", starter, *([files] if files else []))
     assert again.out.splitlines()[0] == "True 6 ['Row', 6] {'cached': 3}", again.err
+
+
+def test_many_runs_leave_a_constant_number_of_descriptors(lab: Lab) -> None:
+    import gc
+    import os
+
+    lab.write("pipeline.py", SIMPLE)
+    main = lab.load()
+    kept = [ems.run(main, workers=1)]
+    counts: list[int] = []
+    for _ in range(20):
+        kept.append(ems.run(main, workers=1))
+        gc.collect()
+        counts.append(len(os.listdir("/proc/self/fd")))
+    assert counts[0] == counts[-1]
+    assert all(run.result == {"sums": [1]} and run.records for run in kept)
+
+
+def test_a_store_that_was_removed_is_made_again(lab: Lab) -> None:
+    import shutil
+
+    lab.write("pipeline.py", SIMPLE)
+    main = lab.load()
+    assert ems.run(main, workers=1).counts == {"ran": 1}
+    shutil.rmtree(lab.root / ".ems")
+    assert ems.run(main, workers=1).counts == {"ran": 1}
+    assert ems.run(main, workers=1).counts == {"cached": 1}
+
+
+class Watching(Observer):
+    """Keeps the moments that it was shown."""
+
+    def __init__(self) -> None:
+        self.moments: list[Snapshot] = []
+
+    def tick(self, snapshot: Snapshot) -> None:
+        self.moments.append(snapshot)
+
+
+def test_the_time_left_is_known_from_earlier_runs(lab: Lab) -> None:
+    text = """
+        import time
+        import ems
+
+        @ems.task
+        def slow(i: int) -> int:
+            time.sleep(0.8)
+            return i
+
+        @ems.pipeline
+        def main():
+            return [slow(i) for i in range(2)]
+        """
+    lab.write("pipeline.py", text)
+    moments: list[list[Snapshot]] = []
+    for _ in range(2):
+        watching = Watching()
+        Session.open(lab.root).run(lab.load(), {}, RunOptions(jobs=1), observer=watching)
+        moments.append(watching.moments)
+        lab.edit("pipeline.py", ("return i\n", "return i + 1\n"))
+    first, second = moments
+    assert first and all(each.eta_s is None for each in first)
+    assert second and all(0 < (each.eta_s or 0) < 2 for each in second)
+    running = [each for moment in second for each in moment.running]
+    assert running and all(0.7 < (each.expected_s or 0) < 1 for each in running)

@@ -59,7 +59,7 @@ def test_map_and_fold_over_results(lab: Lab) -> None:
     again = ems.run(lab.load(), options=ems.RunOptions(rerun=["clean[1]", "add"]))
     assert ran(again) == ["add[0]", "add[1]", "add[2]", "clean[1]"]
     until = ems.run(lab.load(), options=ems.RunOptions(until=["clean"]), count=6)
-    assert ran(until) == ["clean[8]", "names"] and until.state == "done"
+    assert ran(until) == ["map(clean)/clean[5]", "names"] and until.state == "done"
     none = lab.ems_run(count=0)
     assert none.result["cleaned"] == [] and none.result["folded"] == "start"
     assert none.result["size"] == 0

@@ -31,6 +31,12 @@ def _graph(shape: list[list[int]]) -> Graph:
     return graph
 
 
+def ready(board: Board) -> list[int]:
+    calls, troubles = board.take_ready()
+    assert troubles == []
+    return calls
+
+
 shapes = st.lists(st.lists(st.integers(0, 50), max_size=4), min_size=1, max_size=25)
 
 
@@ -42,7 +48,7 @@ def test_results_in_any_order_end_every_node(shape: list[list[int]], luck: rando
     taken: list[int] = []
     finished: set[int] = set()
     while True:
-        taken += board.take_ready()
+        taken += ready(board)
         if not taken:
             break
         index = taken.pop(luck.randrange(len(taken)))
@@ -60,7 +66,7 @@ def test_a_failure_skips_exactly_what_needs_it(shape: list[list[int]], bad: int)
     graph = _graph(shape)
     board = Board(graph, lambda _index: None)
     bad %= len(shape)
-    while calls := board.take_ready():
+    while calls := ready(board):
         for index in calls:
             if index == bad:
                 board.failed(index)
@@ -79,17 +85,17 @@ def test_the_same_result_again_keeps_what_follows() -> None:
     graph = _graph([[], [0], [1]])
     board = Board(graph, lambda _index: None)
     for _ in range(3):
-        for index in board.take_ready():
+        for index in ready(board):
             board.done(index, f'"{index}"', State.RAN)
     version = board.versions[2]
     board.reopen(0)
-    assert board.take_ready() == [0]
+    assert ready(board) == [0]
     board.done(0, '"0"', State.RAN)
     assert board.states[1:] == [State.RAN, State.RAN]
     board.reopen(0)
-    board.take_ready()
+    ready(board)
     board.done(0, '"other"', State.RAN)
-    assert board.take_ready() == [1]
+    assert ready(board) == [1]
     board.done(1, '"1"', State.RAN)
     assert board.states[2] in DONE
     assert board.versions[2] == version
@@ -100,7 +106,7 @@ def test_until_leaves_the_rest_out() -> None:
     board = Board(graph, lambda _index: None)
     board.keep_only([1])
     seen: list[int] = []
-    while calls := board.take_ready():
+    while calls := ready(board):
         for index in calls:
             seen.append(index)
             board.done(index, "1", State.RAN)
@@ -116,13 +122,13 @@ def test_a_map_grows_when_its_items_are_known() -> None:
         step(whole)
     trees = {0: [10, 20, 30]}
     board = Board(graph, trees.__getitem__)
-    assert board.take_ready() == [0]
+    assert ready(board) == [0]
     board.done(0, brief(canon(trees[0])), State.RAN)
-    calls = board.take_ready()
+    calls = ready(board)
     assert [graph.nodes[index].trees for index in calls] == [(10, 4), (20, 4), (30, 4)]
     for index in calls:
         board.done(index, str(index), State.RAN)
-    last = board.take_ready()
+    last = ready(board)
     assert [graph.nodes[index].index for index in last] == [2]
     gathered = board.target_of(1)
     assert graph.nodes[gathered].kind is Kind.GATHER
@@ -140,12 +146,12 @@ def test_a_fold_continues_item_by_item() -> None:
         ems.fold(add, step("items"), 100)
     trees: dict[int, Any] = {0: [1, 2]}
     board = Board(graph, trees.__getitem__)
-    board.done(board.take_ready()[0], "[1,2]", State.RAN)
-    (first,) = board.take_ready()
+    board.done(ready(board)[0], "[1,2]", State.RAN)
+    (first,) = ready(board)
     assert graph.nodes[first].trees == (100, 1)
     board.done(first, "101", State.RAN)
-    (second,) = board.take_ready()
+    (second,) = ready(board)
     assert board.lines(graph.nodes[second]) == ("101", "2")
     board.done(second, "103", State.RAN)
-    board.take_ready()
+    ready(board)
     assert board.contents[1] == "103"

@@ -13,7 +13,7 @@ import pytest
 import yaml  # noqa: F401 (before the path to it is hidden)
 
 from ems.errors import UsageError
-from ems.pipeline.environment import Environment, mismatches
+from ems.pipeline.environment import Environment
 from ems.pipeline.environment.markers import holds, requirement
 from tests.pipeline.code.lab import LAB, TASKS
 from tests.pipeline.code.sandbox import Sandbox
@@ -251,15 +251,6 @@ def test_a_locked_version_reaches_exactly_its_tasks(sandbox: Sandbox, site: Site
     ):
         after = parts(*change)
         assert [task for task in TASKS if first[task] != after[task]] == expected
-
-
-def test_mismatches_name_what_differs() -> None:
-    wanted = {"python": "3.11", "numpy": "2.0", "torch": "2.3", "image:digest": "sha256:x"}
-    assert mismatches(wanted, {"python": "3.11", "numpy": "1.26"}) == [
-        "numpy 1.26 (declared 2.0)",
-        "torch is missing (declared 2.3)",
-    ]
-    assert mismatches(wanted, wanted) == []
 
 
 def test_what_is_installed_is_read_once(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,10 @@ import pytest
 from ems.hashing import digest_bytes
 from ems.store.entries import Ended
 from ems.store.gc import Garbage, Keeping, find_garbage, sweep
+from ems.store.litter import dead_scratch
+from ems.store.log import name
 from ems.store.store import Store
+from ems.worker.scratch import home_of
 from tests.store.making import opened, record, run, version
 
 NO_GRACE = -1.0
@@ -233,3 +237,119 @@ def test_leftovers_of_the_dead_go(tmp_path: Path, cache: Path) -> None:
     assert os.listdir(root / "log")
     assert (root / "attempts" / version("a").hex() / "checkpoint/step-9").exists()
     assert not (root / "attempts" / version("gone").hex() / "checkpoint/step-9").exists()
+
+
+def test_a_sweep_does_not_write_into_a_hole(tmp_path: Path, cache: Path) -> None:
+    slow, _ = opened(tmp_path / "root", tmp_path / "slow")
+    store, _ = opened(tmp_path / "root", cache)
+    do_run(store, "run-a", ["a"])
+    drop(store, "run-a")
+    slow.refresh()
+    store.committer.commit("", [run("hole")])
+    store.committer.commit("", [run("after")])
+    last = store.index.applied
+    os.unlink(tmp_path / "root" / name(last - 1))
+    collect(slow)
+    assert [s.n for segments in slow.log.all(last - 2) for s in segments] == [last, last + 1]
+    store.refresh()
+    assert store.lookup([version("a")]) == {}
+
+
+# links and scratch
+
+
+@pytest.fixture
+def lab(tmp_path: Path, cache: Path) -> Store:
+    return opened(tmp_path / "root", cache)[0]
+
+
+def linked(store: Store, digest: str) -> list[Path]:
+    """What loading makes of an object: a link, and a folder of links and of a copy."""
+    links = Path(store.url, "links")
+    short, folder = links / digest[:12], links / digest / "model.d"
+    short.mkdir(parents=True)
+    folder.mkdir(parents=True)
+    (short / "data.csv").symlink_to(f"../../objects/{digest[:2]}/{digest}")
+    (folder / "x").symlink_to(f"../../../objects/{digest[:2]}/{digest}")
+    (folder / "tool").write_text("a copy")
+    return [short, folder.parent]
+
+
+def test_links_go_with_their_objects_and_stay_with_them(lab: Store) -> None:
+    do_run(lab, "run-a", ["a"])
+    do_run(lab, "run-b", ["b"])
+    going = linked(lab, digest_bytes(b"a"))
+    staying = linked(lab, digest_bytes(b"b"))
+    gone = linked(lab, "ab" * 32)
+    assert set(find_garbage(lab, grace_s=NO_GRACE).folders.values()) == {0, 6}
+    drop(lab, "run-a")
+    garbage, freed = collect(lab)
+    assert freed == garbage.bytes
+    assert freed - sum(garbage.condemned.values()) - sum(garbage.orphans.values()) == 12
+    assert not any(path.exists() for path in (*going, *gone))
+    assert all((path / rest).exists() for path in staying for rest in os.listdir(path))
+    assert collect(lab)[1] == 0
+
+
+def test_links_to_what_a_living_runner_may_use_wait(lab: Store) -> None:
+    do_run(lab, "run-a", ["a"])
+    drop(lab, "run-a")
+    links = linked(lab, digest_bytes(b"a"))
+    with lab.session("run-b"):
+        garbage, freed = collect(lab)
+        assert freed == garbage.bytes == 0
+        assert all(path.exists() for path in links)
+    lab.watch.forget()
+    collect(lab)
+    assert not any(path.exists() for path in links)
+
+
+def test_links_stay_where_the_object_came_back_meanwhile(lab: Store) -> None:
+    links = linked(lab, digest_bytes(b"late"))
+    garbage = find_garbage(lab, grace_s=NO_GRACE)
+    assert len(garbage.folders) == 2
+    put(lab, "late")
+    assert sweep(lab, garbage, grace_s=5.0) == 0
+    assert all(path.exists() for path in links)
+
+
+def test_scratch_of_dead_workers_goes(lab: Store) -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    own, dead = (Path(home_of(lab.scratch, pid)) for pid in (os.getpid(), child.pid))
+    foreign = Path(lab.scratch, "elsewhere-0-1-7")
+    for folder in (own, dead, foreign):
+        (folder / "task-1/locked").mkdir(parents=True)
+        (folder / "task-1/locked/file").write_text("four")
+    (dead / "task-1/locked").chmod(0o500)
+    assert find_garbage(lab).folders == {}
+    garbage, freed = collect(lab)
+    assert freed == garbage.bytes == 4
+    assert sorted(os.listdir(lab.scratch)) == sorted([own.name, foreign.name])
+
+
+def test_scratch_elsewhere_goes_a_day_later_when_nobody_lives(lab: Store) -> None:
+    Path(lab.scratch, "elsewhere-0-1-7").mkdir(parents=True)
+    later = lab.now() + 90_000
+    assert dead_scratch(lab.root, later, 3600.0, anybody=True) == {}
+    assert dead_scratch(lab.root, later - 80_000, 3600.0, anybody=False) == {}
+    assert dead_scratch(lab.root, later, 3600.0, anybody=False) == {"scratch/elsewhere-0-1-7": 0}
+
+
+def test_halves_of_the_killed_go(lab: Store) -> None:
+    do_run(lab, "run-a", ["a"])
+    child = subprocess.Popen(["true"])
+    child.wait()
+    links = linked(lab, digest_bytes(b"a"))
+    half = links[1] / f"model.d.{child.pid}"
+    other = links[1] / f"another.{child.pid}"
+    for folder in (half, other):
+        folder.mkdir()
+        (folder / "tool").write_text("a copy")
+    top = Path(lab.url, ".tmp-1-ab-0")
+    top.write_text("half")
+    assert find_garbage(lab).bytes == 0
+    garbage, freed = collect(lab)
+    assert freed == garbage.bytes == 4 + 6
+    assert (half.exists(), top.exists(), other.exists()) == (False, False, True)
+    assert all(path.exists() for path in links)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ems.store.check import check
 from ems.store.entries import Claim, Release, Revoke
 from ems.store.index import Index
 from ems.store.store import Store
@@ -106,13 +107,13 @@ def test_an_older_index_catches_up(url: Path, tmp_path: Path, cache: Path) -> No
 
 
 def test_an_index_of_another_history_is_built_again(url: Path, tmp_path: Path, cache: Path) -> None:
-    shutil.copytree(url, tmp_path / "backup")
+    shutil.copytree(url / "log", tmp_path / "backup")
     store, _ = opened(url, cache)
     with store.session("run-2") as writer:
         writer.record(record("lost"))
     store.close()
-    shutil.rmtree(url)
-    shutil.move(tmp_path / "backup", url)
+    shutil.rmtree(url / "log")
+    shutil.move(tmp_path / "backup", url / "log")
     store, warnings = opened(url, cache)
     assert store.lookup([version("lost")]) == {}
     assert len(store.lookup(VERSIONS)) == 20
@@ -212,3 +213,65 @@ def test_the_first_record_wins_until_it_is_revoked(store: Store) -> None:
 def test_an_exit_status_is_no_result(store: Store) -> None:
     store.committer.commit("r-1", [record("a", exit=1)])
     assert store.lookup([version("a")]) == {}
+
+
+# copies and moves
+
+
+def test_a_copied_store_has_an_index_of_its_own(url: Path, tmp_path: Path, cache: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(url, copy, symlinks=True)
+    one, warned = opened(url, cache)
+    two, warned_too = opened(copy, cache)
+    assert one.id == two.id
+    for store, own, digest in ((one, "one", "1"), (two, "two", "2"), (one, "more", "3")):
+        store.arrivals([digest], note=True)
+        with store.session("run-2") as writer:
+            writer.record(record(own))
+    one.refresh()
+    two.refresh()
+    wanted = [version(name) for name in ("one", "two", "more")]
+    assert set(one.lookup(wanted)) == {wanted[0], wanted[2]}
+    assert set(two.lookup(wanted)) == {wanted[1]}
+    assert one.arrivals(list("321"), note=False) == ["1", "3", "2"]
+    assert two.arrivals(list("321"), note=False) == ["2", "3", "1"]
+    assert (warned, warned_too, check(one), check(two)) == ([], [], [], [])
+
+
+def test_a_copied_far_store_shares_no_segments(s3_url: str, cache: Path) -> None:
+    one, _ = opened(s3_url, cache)
+    two, warnings = opened(s3_url + "-copy", cache)
+    two.root.put("format.json", one.root.get("format.json") or b"")
+    two.close()
+    two, warnings = opened(s3_url + "-copy", cache)
+    assert one.id == two.id
+    for store, name in ((one, "one"), (two, "two")):
+        with store.session("run-1") as writer:
+            writer.record(record(name))
+    assert one.attempts_folder != two.attempts_folder
+    assert one.record(version("one")) is not None
+    assert two.record(version("two")) is not None
+    assert two.record(version("one")) is None
+    assert warnings == []
+
+
+def test_one_store_by_two_names_has_one_index(url: Path, tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "alias").symlink_to(url)
+    one, _ = opened(url, cache)
+    two, _ = opened(tmp_path / "alias", cache)
+    assert one.index.path == two.index.path
+
+
+def test_a_moved_store_builds_its_index_again(url: Path, tmp_path: Path, cache: Path) -> None:
+    file = tmp_path / "input"
+    file.write_bytes(b"data")
+    store, _ = opened(url, cache)
+    store.arrivals(["a", "b"], note=True)
+    before = store.seen.digest(file)
+    store.close()
+    url.rename(tmp_path / "moved")
+    store, warnings = opened(tmp_path / "moved", cache)
+    assert len(store.lookup(VERSIONS)) == 20
+    assert store.arrivals(["b", "a"], note=False) == ["a", "b"]
+    assert store.seen.digest(file) == before
+    assert warnings == []

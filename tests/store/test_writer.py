@@ -12,13 +12,15 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ems.errors import StoreError
-from ems.store.entries import Claim, Ended, Record
+from ems.store.entries import Claim, Ended, Record, Revoke
 from ems.store.folder import FolderRoot
 from ems.store.leases import beat_key
+from ems.store.log import Log, name
 from ems.store.reach import read_log
 from ems.store.store import Store, Timing
 from tests.rigs import rig
@@ -26,6 +28,8 @@ from tests.rigs.mounts import namespace
 from tests.store.making import failed, opened, record, version
 
 VERSIONS = [version(n) for n in range(10)]
+SLOW = Timing(beat_s=0.5, stale_s=4.0)
+"""So that a busy machine does not make a heartbeat stale."""
 
 
 def entries(store: Store) -> list[object]:
@@ -161,6 +165,113 @@ def test_a_revocation_spares_what_came_after_it_was_decided(url: str, tmp_path: 
     assert one.lookup(VERSIONS)[VERSIONS[0]].content == "new"
 
 
+def test_who_recorded_a_version_holds_it_no_more(url: str, tmp_path: Path) -> None:
+    one, _ = opened(url, tmp_path / "one", timing=SLOW)
+    two, _ = opened(url, tmp_path / "two", timing=SLOW)
+    with one.session("run-1") as a, two.session("run-2") as b:
+        a.claim(VERSIONS[:1])
+        a.record(record(0))
+        a.flush()
+        two.refresh()
+        b.revoke(VERSIONS[:1], "object missing")
+        assert b.claim(VERSIONS[:1]).gens == {VERSIONS[0]: 2}
+        assert a.claim(VERSIONS[:1]).busy == {VERSIONS[0]: b.runner_id}
+
+
+def test_a_revocation_leaves_no_holder(url: str, tmp_path: Path) -> None:
+    one, _ = opened(url, tmp_path / "one", timing=SLOW)
+    two, _ = opened(url, tmp_path / "two", timing=SLOW)
+    with one.session("run-1") as a, two.session("run-2") as b:
+        a.record(record(0))
+        a.flush()
+        assert a.claim(VERSIONS[:1], force=VERSIONS[:1]).won == {VERSIONS[0]}
+        two.refresh()
+        b.revoke(VERSIONS[:1], "object missing")
+        assert b.claim(VERSIONS[:1]).gens == {VERSIONS[0]: 2}
+
+
+# replacing
+
+
+def test_a_recorded_version_is_claimed_by_force_and_served_meanwhile(
+    url: str, tmp_path: Path
+) -> None:
+    one, _ = opened(url, tmp_path / "one", timing=SLOW)
+    two, _ = opened(url, tmp_path / "two", timing=SLOW)
+    with one.session("run-1") as a, two.session("run-2") as b:
+        a.claim(VERSIONS[:2])
+        a.record(record(0, content="old"))
+        a.flush()
+        assert b.claim(VERSIONS[:2], force=VERSIONS[:2]) == (
+            {VERSIONS[0]}, {VERSIONS[1]: a.runner_id}, {}, {VERSIONS[0]: 2},
+        )  # fmt: skip
+        assert b.claim(VERSIONS[:1], force=VERSIONS[:1]).gens == {VERSIONS[0]: 2}  # ours
+        assert a.claim(VERSIONS[:1]).done[VERSIONS[0]].content == "old"
+        assert a.claim(VERSIONS[:1], force=VERSIONS[:1]).busy == {VERSIONS[0]: b.runner_id}
+        assert a.poll() == []
+        b.record(record(0, gen=2, content="new"), replace=True)
+        b.flush()
+        assert a.poll() == VERSIONS[:1]
+        assert a.claim(VERSIONS[:1]).done[VERSIONS[0]].content == "new"
+        assert b.overtaken() == {}
+    assert [e.content for e in one.attempts(VERSIONS[0]) if isinstance(e, Record)] == ["old", "new"]
+    found = one.record(VERSIONS[0])
+    assert found is not None
+    assert found.content == "new"
+
+
+def test_a_replacement_is_one_segment(store: Store) -> None:
+    with store.session("run-1") as writer:
+        for content in ("a", "b", "c"):
+            writer.record(record(0, content=content), replace=True)  # all in one group, or not
+        for n in range(1, 200):
+            writer.record(record(n), replace=True)
+    for segments in store.log.all():
+        for segment in segments:
+            said = [entry for entry, _ in segment.entries]
+            for revoke, new in zip(said[::2], said[1::2], strict=True):
+                assert isinstance(revoke, Revoke)
+                assert isinstance(new, Record)
+                assert list(revoke.versions) == [new.v]
+    assert store.lookup(VERSIONS[:1])[VERSIONS[0]].content == "c"
+    assert len(store.lookup([version(n) for n in range(200)])) == 200
+
+
+def test_a_replacement_reaches_what_came_after_it_was_queued(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = opened(url, tmp_path / "one")
+    two, _ = opened(url, tmp_path / "two")
+    publish = Log.publish
+
+    def late(log: Log, *args: Any) -> object:
+        if log is two.log and not one.lookup(VERSIONS[:1]):
+            with one.session("run-1") as a:
+                a.record(record(0, content="between"))
+        return publish(log, *args)
+
+    with two.session("run-2") as b:
+        monkeypatch.setattr(Log, "publish", late)
+        b.record(record(0, content="new"), replace=True)
+        b.flush()
+    one.refresh()
+    for store in (one, two):
+        assert store.lookup(VERSIONS)[VERSIONS[0]].content == "new"
+    assert read_log(one).winners[VERSIONS[0].hex()][0] == one.index.applied
+
+
+def test_a_claim_by_force_holds_in_an_index_built_in_one_go(tmp_path: Path, cache: Path) -> None:
+    one, _ = opened(tmp_path / "root", cache)
+    with one.session("run-1") as a:
+        a.record(record(0))
+        a.flush()
+        a.claim(VERSIONS[:1], force=VERSIONS[:1])
+        two, _ = opened(tmp_path / "root", tmp_path / "two")
+        assert two.index.states(VERSIONS[:1]) == one.index.states(VERSIONS[:1])
+        with two.session("run-2") as b:
+            assert b.claim(VERSIONS[:1], force=VERSIONS[:1]).busy == {VERSIONS[0]: a.runner_id}
+
+
 def test_who_comes_second_is_told_the_winner(url: str, tmp_path: Path) -> None:
     one, _ = opened(url, tmp_path / "one")
     two, _ = opened(url, tmp_path / "two")
@@ -220,8 +331,7 @@ def test_a_killed_runner_on_this_host_is_taken_over_at_once(tmp_path: Path, cach
 def test_a_dead_runner_on_another_host_is_taken_over_when_its_heartbeat_is_old(
     url: str, tmp_path: Path, cache: Path
 ) -> None:
-    slow = Timing(beat_s=0.5, stale_s=4.0)  # so that a busy machine does not make it stale
-    store, _ = opened(url, cache, timing=slow)
+    store, _ = opened(url, cache, timing=SLOW)
     said = {"host": "elsewhere", "pid": 1, "pid_start": 1, "head": 0}
     store.root.put(beat_key("r-far"), json.dumps(said).encode())
     store.committer.commit("r-far", [Claim("r-far", "x", 1, [v.hex() for v in VERSIONS])])
@@ -556,3 +666,41 @@ def test_a_deleted_segment_is_not_written_again(tmp_path: Path, cache: Path) -> 
     assert (url / "log" / "000000000006.seg").exists()
     fresh, _ = opened(url, tmp_path / "fresh")
     assert len(fresh.lookup([version(n) for n in (0, 1, 2, 3, 4, "new")])) == 5
+
+
+def test_nothing_is_written_into_a_hole_without_a_session(tmp_path: Path) -> None:
+    one, _ = opened(tmp_path / "root", tmp_path / "one")
+    two, _ = opened(tmp_path / "root", tmp_path / "two")
+    for digest in "abcd":
+        one.arrivals([digest], note=True)
+        if digest == "b":
+            two.refresh()
+    os.unlink(tmp_path / "root/log/000000000003.seg")
+    assert two.arrivals(list("edcba"), note=True) == ["a", "b", "d", "e", "c"]
+    assert one.arrivals(list("edab"), note=False) == ["a", "b", "d", "e"]
+    assert [s.n for segments in two.log.all() for s in segments] == [1, 2, 4, 5]
+
+
+def test_an_index_that_is_built_again_passes_a_hole_far_in(tmp_path: Path, cache: Path) -> None:
+    store, _ = opened(tmp_path / "root", cache)
+    for n in range(300):
+        store.committer.commit("r", [record(n)])
+    os.unlink(tmp_path / "root/log/000000000280.seg")
+    fresh, warnings = opened(tmp_path / "root", tmp_path / "fresh")
+    assert len(fresh.lookup([version(n) for n in range(300)])) == 299
+    assert len(warnings) == 1
+    fresh.index.restart("is tried")
+    assert fresh.index.applied == 300
+
+
+def test_claims_wait_for_no_disk_and_are_hardened_with_the_next_group(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hard: list[str] = []
+    monkeypatch.setattr(FolderRoot, "harden", lambda _, keys: hard.extend(keys))
+    with store.session("run-1") as writer:
+        writer.claim(VERSIONS)
+        assert hard == []
+        writer.record(record(0))
+        writer.flush()
+    assert hard == [name(1), name(2)]

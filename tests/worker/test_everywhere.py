@@ -186,7 +186,10 @@ def test_limits_hold_with_nobody_watching(everywhere: Shipped) -> None:
     ]
 
 
-def test_sigterm_lets_the_task_write_a_checkpoint(everywhere: Shipped) -> None:
+@pytest.mark.parametrize(("word", "code_"), [("preempted", 101), ("canceled", 103)])
+def test_sigterm_lets_the_task_write_a_checkpoint(
+    everywhere: Shipped, word: str, code_: int
+) -> None:
     code = everywhere.code(
         work="""
             import ems, time
@@ -208,11 +211,13 @@ def test_sigterm_lets_the_task_write_a_checkpoint(everywhere: Shipped) -> None:
             stderr=out,
         )
         _until(lambda: b"on" in (folder / "out").read_bytes())
+        if word == "canceled":
+            (folder / "e.cancel").touch()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 103, (folder / "out").read_text()
+        assert process.wait(10) == code_, (folder / "out").read_text()
     ends = [json.loads(line) for line in (folder / "e").read_text().splitlines()][1:]
-    assert [e.get("reason") for e in ends] == ["canceled", "canceled", "canceled"]
-    assert ends[-1]["state"] == "canceled"
+    assert [e.get("reason") for e in ends] == [word, word, word]
+    assert ends[-1]["state"] == word
     assert (folder / "attempts" / ends[0]["v"] / "checkpoint" / "half").exists()
 
 

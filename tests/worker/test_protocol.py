@@ -50,6 +50,26 @@ def test_what_is_no_parcel_is_refused(line: bytes) -> None:
         protocol.read_parcel(line)
 
 
+def test_a_range_of_schemas_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "SCHEMA", 3)
+    monkeypatch.setattr(protocol, "OLDEST", 2)
+    for schema in (2, 3):
+        assert protocol.check_schema({"schema": schema}, "it") == {"schema": schema}
+    for wrong in (1, 4, None, "2", True, 2.5):
+        with pytest.raises(protocol.ProtocolError, match="reads 2 to 3"):
+            protocol.check_schema({"schema": wrong}, "it")
+
+
+def test_a_cancellation_that_nobody_asked_for_is_a_preemption() -> None:
+    end = protocol.end(VERSION, False)
+    end.update(reason="canceled", signal=None, error={"message": "Canceled"})
+    told = protocol.decode(protocol.preempted(protocol.encode(end)[:-1]))
+    assert (told["reason"], told["signal"]) == ("preempted", 15)
+    other = _end(0, False, [0, 1]).replace(b'\\"ok\\":true', b'"reason":"canceled"')
+    for line in (_end(0, True, [0, 1]), _end(0, False, [0, 1]), other):
+        assert protocol.preempted(line) == line
+
+
 def _parcel(count: int, **task: Any) -> dict[str, Any]:
     versions = [{**VERSION, "v": f"v{at}"} for at in range(count)]
     return {"schema": 1, "parcel": "p", "tasks": [task], "versions": versions}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 import ems
 from ems.worker import facade
+from ems.worker.inputs import rows_of
 from tests.worker.shipped import Shipped
 
 
@@ -140,6 +143,55 @@ def test_an_input_that_changes_is_not_published(shipped: Shipped, tmp_path: Path
     place.unlink()
     (end,) = _ends(shipped, source, ("g", given), places={digest: str(place)})
     assert end["reason"] == "input_missing"
+
+
+def _nothing(_folder: Path) -> None: ...
+
+
+def _edit(folder: Path) -> None:
+    (folder / "x").write_text("new and longer")
+
+
+def _add(folder: Path) -> None:
+    (folder / "sub" / "more").write_text("")
+
+
+def _remove(folder: Path) -> None:
+    (folder / "sub" / "y").unlink()
+
+
+@pytest.mark.parametrize("harm", [_nothing, _edit, _add, _remove])
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_folder_that_changes_is_not_published(
+    shipped: Shipped, tmp_path: Path, harm: Callable[[Path], None], when: str
+) -> None:
+    place, harmed = tmp_path / "d", tmp_path / "harmed"
+    (place / "sub").mkdir(parents=True)
+    (place / "x").write_text("old")
+    (place / "sub" / "y").write_text("")
+    rows = rows_of(str(place))
+    assert [row[0] for row in rows] == ["sub/y", "x"]
+    shutil.copytree(place, harmed)
+    harm(harmed)
+    source = f"""
+        import os, shutil
+        def f(given):
+            text = open(os.path.join(given, "x")).read()
+            if {when == "during" and harm is not _nothing}:
+                shutil.rmtree({str(place)!r})
+                shutil.copytree({str(harmed)!r}, {str(place)!r})
+            return text
+    """
+    if when == "before":
+        harm(place)
+    call = ("f", {"given": {"$dir": ["a" * 64, 3, "d"]}})
+    (end,) = _ends(shipped, source, call, places={"a" * 64: [str(place), rows]})
+    if harm is _nothing:
+        assert end["out"] == "old"
+    else:
+        assert end["reason"] == "input_changed"
+        said = "after its digest was found" if when == "before" else "while the task read it"
+        assert said in end["error"]["message"]
 
 
 def test_seeds_reach_generators_that_load_late(shipped: Shipped) -> None:

@@ -6,9 +6,9 @@ and placement stand above it, once for all backends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ems.compute.job import Handle, Job, JobStatus
 
@@ -19,6 +19,8 @@ class Capabilities:
 
     `push`: `wait` returns as soon as something changed. `warm`: workers are reused between
     parcels. `durable`: jobs outlive this process, so a `Handle` means something to the next one.
+    `images` and `modules`: jobs may declare a container image, or environment modules. `targets`
+    are the words of `on=` that lead here.
     """
 
     push: bool = False
@@ -26,6 +28,48 @@ class Capabilities:
     durable: bool = True
     gpus: bool = False
     most_jobs: int = 1
+    images: bool = False
+    modules: bool = False
+    targets: tuple[str, ...] = ()
+
+    def lack(self, on: Sequence[str], environment: Mapping[str, str]) -> Lack | None:
+        """Return what this place can't give to a job, or None.
+
+        `on` are targets in the order of preference, `environment` the parts that are declared
+        (contract 3): those called `image:…` and `module:…` are up to whoever starts workers.
+        """
+        words = [word for word in on if word]
+        if words and not {ANYWHERE, *self.targets}.intersection(words):
+            there = " or ".join(map(repr, self.targets))
+            asked = " or ".join(map(repr, words))
+            return Lack(f"on={asked} names no place that is there", there, f"on={there}, or no on=")
+        for part, version in environment.items():
+            kind, _, name = part.partition(":")
+            if kind == "image" and not self.images:
+                return _unprovided(f"image {version}", "started", "image")
+            if kind == "module" and not self.modules:
+                return _unprovided(f"environment module {name}/{version}", "loaded", "modules")
+        return None
+
+
+class Lack(NamedTuple):
+    """What a place does not have: a phrase, what is allowed there, what a person can do."""
+
+    problem: str
+    allowed: str
+    next_step: str
+
+
+ANYWHERE = "auto"
+"""The word of `on=` for any place that fits."""
+
+
+def _unprovided(what: str, done: str, key: str) -> Lack:
+    return Lack(
+        f"{what} can't be {done} here",
+        "what is installed, by lock, requirements, conda or python",
+        f"an environment without {key}",
+    )
 
 
 class Backend(Protocol):

@@ -93,6 +93,7 @@ _NO_TEXT: Mapping[str, str] = {}
 class Job(NamedTuple):
     """A plain job: either a parcel of versions (`payload`) or a command (`command`).
 
+    `name` is for people: two jobs may share it, and nothing is looked up by it.
     `payload` is the parcel of the worker protocol (`ems.worker.protocol`); its versions run in
     order in one worker. `code` and `environment` only name what a warm worker may be shared by;
     equal names mean equal code and environment. `inputs` (relative path -> object digest) and

@@ -77,6 +77,8 @@ class Limits:
             return Reason.WORKER, f"{what} ({worker.kind.python or 'python'}): {said}"
         if status >= 0:
             return Reason.EXIT, f"the task ended its process with exit code {status}"
+        if -status == signal.SIGTERM:
+            return Reason.PREEMPTED, "its worker got a SIGTERM that EMS did not send"
         kills = machine.out_of_memory_kills()
         if -status == signal.SIGKILL and kills > self._kills:
             self._kills = kills

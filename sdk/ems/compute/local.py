@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
+from typing import cast
 
 from ems.compute import live, machine, plain
-from ems.compute.backend import Capabilities
 from ems.compute.capacity import Room
 from ems.compute.job import Handle, Job, JobState, JobStatus, Reason
 from ems.compute.limits import Limits
@@ -64,12 +65,8 @@ class LocalBackend:
         self._limits = Limits()
         self._changed = False
         self.name = "local"
-        self.capabilities = Capabilities(
-            push=True,
-            warm=True,
-            durable=False,
-            gpus=bool(ids),
-            most_jobs=self._total.slots,
+        self.capabilities = replace(
+            machine.CAPABILITIES, gpus=bool(ids), most_jobs=self._total.slots
         )
 
     # -- the interface ----------------------------------------------------------------------------
@@ -88,10 +85,9 @@ class LocalBackend:
         return handles
 
     def _enqueue(self, tracked: Tracked) -> None:
-        lacks = self._total.lacks(tracked.need)
-        if lacks:
-            sentence = f"{tracked.job.name} needs {' and '.join(lacks)}"
-            tracked.refuse(Reason.IMPOSSIBLE, sentence)
+        refusal = self._refusal(tracked)
+        if refusal:
+            tracked.refuse(Reason.IMPOSSIBLE, refusal)
         elif tracked.progress.current is None:
             tracked.finish()
         else:
@@ -99,6 +95,15 @@ class LocalBackend:
             self._waiting.add(tracked.handle.native, tracked.need)
             return
         self._changed = True
+
+    def _refusal(self, tracked: Tracked) -> str:
+        """Return why a job can never run here, or ""."""
+        lacks = self._total.lacks(tracked.need)
+        if lacks:
+            return f"{tracked.job.name} needs {' and '.join(lacks)}"
+        declared = cast("Mapping[str, str]", tracked.progress.parcel.get("env") or {})
+        lack = self.capabilities.lack(tracked.job.on, declared)
+        return f"{lack.problem} (allowed: {lack.allowed})" if lack is not None else ""
 
     def poll(self, handles: Sequence[Handle]) -> list[JobStatus]:
         """Return the status of each handle, in order."""

@@ -1,4 +1,4 @@
-"""What this machine has: CPUs, memory and GPUs that this process may use.
+"""What this machine has: CPUs, memory and GPUs that this process may use, and what it can do.
 
 Knows cgroups and /proc where there are any. Does not know jobs.
 """
@@ -8,6 +8,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ems.compute.backend import Capabilities
+
+CAPABILITIES = Capabilities(push=True, warm=True, durable=False, targets=("local",))
+"""What this machine can do as a place for jobs, before its GPUs and CPUs are counted."""
 _CGROUP = Path("/sys/fs/cgroup")
 
 

@@ -15,8 +15,6 @@ from ems.compute.job import Handle, Job, JobState, JobStatus, Reason
 from ems.worker import protocol
 from ems.worker.progress import Progress, steady_now
 
-_CANCELED = b'"reason":"canceled"'
-
 
 class _Stretch:
     """A part of a worker's output file that belongs to a job; `end` None while it grows."""
@@ -55,13 +53,9 @@ class Tracked:
     # -- messages ---------------------------------------------------------------------------------
 
     def take(self, line: bytes, now: float) -> None:
-        """Keep a line of the worker's; a SIGTERM that is not ours is a signal, no cancellation."""
-        if self.cancel_at is None and line.startswith(protocol.END_PREFIX) and _CANCELED in line:
-            message = protocol.decode(line)
-            if not message["ok"] and message["reason"] == Reason.CANCELED.value:
-                message["reason"], message["signal"] = Reason.SIGNAL.value, 15
-                message["error"]["message"] = "its worker got a SIGTERM that EMS did not send"
-                line = protocol.encode(message)[:-1]
+        """Keep a line of the worker's; a SIGTERM that is not ours preempts it, and cancels not."""
+        if self.cancel_at is None and line.startswith(protocol.END_PREFIX):
+            line = protocol.preempted(line)
         self.progress.note(line, now)
         self.events.append(line)
 

@@ -37,9 +37,9 @@ class Bundle:
     def add(self, specs: Iterable[Spec]) -> None:
         """Take in the files of specs; new ones change the bundle's name."""
         for spec in specs:
-            if spec.key in self._known:
+            if spec.digest in self._known:  # not by key: equal code may lie in two modules
                 continue
-            self._known.add(spec.key)
+            self._known.add(spec.digest)
             self._modules.update(spec.code.modules)
             self._search.update(dict.fromkeys(spec.code.search))
             for path, digest in shipped(spec.code).items():

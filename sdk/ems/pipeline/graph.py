@@ -259,6 +259,21 @@ class Graph:
             active.graph, self._scope = former, scope
             self._stack.pop()
 
+    def expanded(self, node: Node, values: list[Any]) -> Pending:
+        """Return what a shape becomes with its values; labels do not depend on when that is.
+
+        What it grows is named as if it stood in the pipeline (`clean[3]`), unless others of the
+        same task do; then the shape's own label stands before (`map(clean)[1]/clean[3]`).
+        """
+        assert node.expand is not None
+        owner, former = node.owner, self._scope
+        alone = owner.counts[node.task.name] == 1 and not owner.counts.get(_inner(node.task.name))
+        self._scope = Scope(owner.prefix if alone else f"{node.label}/")
+        try:
+            return node.expand(values)
+        finally:
+            self._scope = former
+
     def _scope_prefix(self, name: str) -> str:
         count = self._scopes[name] = self._scopes.get(name, -1) + 1
         return f"{name}[{count}]/" if count else f"{name}/"
@@ -335,6 +350,11 @@ class _Arguments:
         digest = digest_bytes(data)
         self._graph.blobs[digest] = data
         return digest, len(data)
+
+
+def _inner(shape: str) -> str:
+    """The task's name in a shape's: `clean` of `map(clean)`."""
+    return shape.partition("(")[2].removesuffix(")")
 
 
 def _argument_name(task: Work, at: int) -> str:

@@ -8,20 +8,22 @@ Knows specs, bundles, records and objects. Does not know the loop that decides w
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ems.compute.job import Job
+from ems.errors import StoreError
 from ems.pipeline.graph import Inputs, Kind, Node
-from ems.pipeline.keys import filled, pendings_of, seed_of
+from ems.pipeline.keys import filled, seed_of
 from ems.pipeline.recording import Work
 from ems.pipeline.unread import Unread
 from ems.worker.protocol import SCHEMA
-from ems.worker.values import files_of, pick
+from ems.worker.values import files_of
 
 if TYPE_CHECKING:
     from ems.pipeline.board import Board
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
 
 _serial = itertools.count(1)
 _MISSING = re.compile(r"No module named '([\w.]+)'")
-_CHANGED = (-1, 0, 0)
-"""Size, time and inode that no file has: the worker says that the input changed."""
 
 
 class Loading:
@@ -44,80 +44,8 @@ class Loading:
     ) -> None:
         self._store, self._specs, self._bundle, self._results = store, specs, bundle, results
         self._inputs, self._run = inputs, run
-        self._checked: set[str] = set()
+        self._streams = True
         self.unread = Unread(specs)
-
-    # -- what is there --------------------------------------------------------------------------
-
-    def lost_inputs(self, board: Board, node: Node) -> list[int]:
-        """Return the upstream calls whose stored files this node needs and that are not sound."""
-        if not node.needs:
-            return []
-        return list(dict.fromkeys(self._lost(board, list(node.trees))))
-
-    def lost_of(self, board: Board, tree: Any) -> list[int]:
-        """Return the done calls whose stored files a tree needs and that are not sound."""
-        return list(dict.fromkeys(self._lost(board, tree)))
-
-    def _lost(self, board: Board, tree: Any) -> Iterator[int]:
-        from ems.pipeline.board import DONE
-        from ems.pipeline.results import Unrecorded
-
-        parts = [
-            part
-            for index, steps in pendings_of(tree)
-            if board.states[index] in DONE
-            for part in self._owners(board, index, steps)
-        ]
-        self._fetch(board, [index for index, _ in parts])
-        wanted: dict[str, list[int]] = {}
-        for index, steps in parts:
-            if board.states[index] not in DONE:
-                continue
-            try:
-                files = self._files_at(board, index, steps)
-            except Unrecorded:
-                yield index
-                continue
-            for digest, _ in files:
-                if digest not in self._checked:
-                    wanted.setdefault(digest, []).append(index)
-        sound = self._store.objects.sound(list(wanted)) if wanted else frozenset[str]()
-        self._checked |= sound
-        for digest, indices in wanted.items():
-            if digest not in sound:
-                yield from indices
-
-    def _files_at(self, board: Board, index: int, steps: Sequence[Any]) -> list[tuple[str, int]]:
-        version = board.versions[index]
-        assert version is not None
-        out = self._results.out(version)
-        if not (type(out) is dict and "$object" in out):
-            return files_of(pick(out, [tuple(step) for step in steps]))
-        digest, size = out["$object"]
-        if digest not in self._store.objects.sound([digest]):
-            return [(digest, size)]
-        tree = pick(self._results.whole(out), [tuple(step) for step in steps])
-        return [(digest, size), *files_of(tree)]
-
-    def _owners(
-        self, board: Board, index: int, steps: Sequence[Any]
-    ) -> Iterator[tuple[int, Sequence[Any]]]:
-        """Yield the calls that made a node's result; shapes pass on what others made."""
-        index = board.target_of(index)
-        node = board.graph.nodes[index]
-        if node.kind is Kind.CALL:
-            yield index, steps
-            return
-        tree = node.trees[0]
-        if steps and type(tree) is list and type(steps[0][1]) is int:
-            tree = pick(tree, [tuple(steps[0])])
-        for upstream, rest in pendings_of(tree):
-            yield from self._owners(board, upstream, rest)
-
-    def _fetch(self, board: Board, indices: list[int]) -> None:
-        versions = [board.versions[index] for index in indices]
-        self._results.fetch([version for version in versions if version is not None])
 
     # -- what a worker gets ---------------------------------------------------------------------
 
@@ -170,7 +98,7 @@ class Loading:
             "versions": calls,
         }
         return Job(
-            name=f"ems-{calls[0]['v'][:12]}-{calls[0]['gen']}",
+            name=f"{task.name}-{_mark(calls)}",
             payload=payload,
             resources=options.resources,
             code=self._bundle.name,
@@ -196,18 +124,12 @@ class Loading:
 
     def _place(self, path: str, digest: str) -> Any:
         """Return a path with what tells whether it still holds what was hashed."""
-        try:
-            if os.path.isdir(path):
-                if self._inputs.folder(path)[0] != digest:
-                    return [path, *_CHANGED]
-                self._store.objects.put_bytes(self._inputs.listings[digest])
-                return path
-            stamp = os.stat(path)
-            if self._inputs.file(path)[0] == digest:
-                return [path, stamp.st_size, stamp.st_mtime_ns, stamp.st_ino]
-        except OSError:
-            return path
-        return [path, *_CHANGED]
+        inputs: Any = self._inputs
+        place: list[Any] = inputs.place(path, digest)
+        listing = self._inputs.listings.get(digest)
+        if listing is not None:
+            self._store.objects.put_bytes(listing)
+        return place
 
     # -- what a worker says ---------------------------------------------------------------------
 
@@ -243,10 +165,21 @@ class Loading:
         self._append(version, "log", text)
 
     def _append(self, version: str, name: str, text: str) -> None:
-        folder = self._store.folder(f"attempts/{version}")
-        if folder is not None:
-            with open(folder / name, "a", encoding="utf-8") as stream:
-                stream.write(text)
+        if not self._streams:
+            return
+        try:
+            folder = self._store.folder(f"attempts/{version}")
+            if folder is not None:
+                with open(folder / name, "a", encoding="utf-8") as stream:
+                    stream.write(text)
+        except (OSError, StoreError):  # what streams is in the record as well, at the end
+            self._streams = False
+
+
+def _mark(calls: list[dict[str, Any]]) -> str:
+    """Return what tells a parcel from every other: of its versions, generations and attempts."""
+    text = "\n".join(f"{call['v']} {call['gen']} {call['try']}" for call in calls)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
 
 
 def recorded_args(board: Board, node: Node, names: Sequence[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ems.pipeline.board import Board
@@ -32,19 +32,21 @@ class NodeRow(NamedTuple):
     how: str
 
 
-def pack(board: Board, spec_of: dict[str, str]) -> bytes:
-    """Return the object for a board; `spec_of` maps task names to digests of spec documents."""
-    tasks: dict[str, int] = {}
+def pack(board: Board, spec_of: Callable[[Any], str]) -> bytes:
+    """Return the object for a board; `spec_of` gives the digest of a task's spec document."""
+    tasks: dict[int, int] = {}
+    head: list[dict[str, str]] = []
     rows: list[str] = []
     for node, state, version in zip(board.graph.nodes, board.states, board.versions, strict=True):
         if node.kind is not Kind.CALL:
             continue
-        at = tasks.setdefault(node.task.name, len(tasks))
+        at = tasks.setdefault(id(node.task), len(tasks))
+        if at == len(head):
+            head.append({"name": node.task.name, "spec": spec_of(node.task)})
         known = f'"{version.hex()}"' if version is not None else "null"
         recipe = "null" if version == node.recipe else f'"{node.recipe.hex()}"'
         how = HOW.get(state, "pending")
         rows.append(f'[{at},{json.dumps(node.label)},{known},{recipe},"{how}"]')
-    head = [{"name": name, "spec": spec_of.get(name, "")} for name in tasks]
     text = f'{{"schema":{SCHEMA},"tasks":{json.dumps(head)},"nodes":[{",".join(rows)}]}}'
     return zlib.compress(text.encode("ascii"), 1)
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from ems.pipeline.board import Board, State
+from ems.pipeline.board import Board, Lost, State
 from ems.pipeline.graph import Kind
 
 if TYPE_CHECKING:
@@ -49,14 +49,24 @@ def plan(written: Written, store: Store, policy: Policy, slots: int) -> Plan:
 def look_up(written: Written, store: Store, policy: Policy) -> None:
     """Mark every call that is recorded as cached, wave by wave; nothing is written."""
     board = written.board
+    gone: set[int] = set()
     while board.ready:
-        calls = board.take_ready()
+        calls, troubles = board.take_ready()
+        for index, trouble in troubles:
+            if isinstance(trouble, Lost) and trouble.index not in gone:  # it would run again
+                gone.add(trouble.index)
+                board.reopen(trouble.index)
+                board.wait_for(index, [trouble.index])
         versions = {index: board.versions[index] for index in calls}
         hits = store.lookup([v for v in versions.values() if v is not None])
         for index in calls:
             hit = hits.get(versions[index] or b"")
             node = board.graph.nodes[index]
-            if hit is not None and policy.rerun.isdisjoint((node.task.name, node.label)):
+            if (
+                hit is not None
+                and index not in gone
+                and policy.rerun.isdisjoint((node.task.name, node.label))
+            ):
                 board.done(index, hit.content, State.CACHED)
 
 

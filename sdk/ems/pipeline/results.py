@@ -27,28 +27,41 @@ class Unrecorded(StoreError):
     """A version that was recorded isn't any more: its part of the log was lost."""
 
 
+class Damaged(StoreError):
+    """A long result is not what its digest says, or not there."""
+
+
 class Results:
     """Trees by version, and local paths of what they hold."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._trees: dict[bytes, Any] = {}
+        self._contents: dict[bytes, str] = {}
+        self._read: dict[str, Any] = {}
         self.source = Source(store)
 
-    def keep(self, version: bytes, out: Any) -> None:
-        """Remember the tree of a version that was just computed; long ones stay in the store."""
+    def keep(self, version: bytes, out: Any, content: str) -> None:
+        """Remember what was just computed for a version; `whole` reads what is too long."""
         self._trees[version] = out
+        self._contents[version] = content
 
     def forget(self, version: bytes) -> None:
         """A version's result is gone."""
         self._trees.pop(version, None)
+        self._contents.pop(version, None)
 
     def fetch(self, versions: Sequence[bytes]) -> None:
         """Read the results of many versions at once."""
         missing = [version for version in dict.fromkeys(versions) if version not in self._trees]
         if missing:
             for version, record in self._store.records(missing).items():
-                self._trees[version] = record.out
+                self.keep(version, record.out, record.content)
+
+    def content(self, version: bytes) -> str:
+        """Return the content of what `out` returns: the two always belong together."""
+        self.out(version)
+        return self._contents[version]
 
     def out(self, version: bytes) -> Any:
         """Return a version's result as it is recorded: its tree, or the object that holds it."""
@@ -59,7 +72,8 @@ class Results:
                 raise Unrecorded(
                     f"version {version.hex()[:12]}", "is not recorded any more", "emsctl run again"
                 )
-            out = self._trees[version] = record.out
+            self.keep(version, record.out, record.content)
+            return record.out
         return out
 
     def tree(self, version: bytes) -> Any:
@@ -69,8 +83,15 @@ class Results:
     def whole(self, out: Any) -> Any:
         """Return a record's tree, read from its object where it is too long to travel inline."""
         if type(out) is dict and len(out) == 1 and "$object" in out:
-            return json.loads(self._store.objects.read(out["$object"][0]))
+            return self._long(out["$object"][0])
         return out
+
+    def _long(self, digest: str) -> Any:
+        if digest not in self._read:
+            if digest not in self._store.objects.sound([digest]):
+                raise Damaged(f"object {digest[:12]}", "is missing or damaged", "emsctl check")
+            self._read[digest] = json.loads(self._store.objects.read(digest))
+        return self._read[digest]
 
 
 class Source:

@@ -19,6 +19,7 @@ from ems.pipeline.bundle import Bundle
 from ems.pipeline.flights import Flights
 from ems.pipeline.graph import Kind
 from ems.pipeline.loading import Loading
+from ems.pipeline.losses import Losses
 from ems.pipeline.nodes import pack
 from ems.pipeline.observer import Failure, Observer
 from ems.pipeline.plan import look_up
@@ -152,7 +153,7 @@ def execute(
     began, since = time.time(), time.monotonic()
     observer.began(facts.id, written.name, len(written.graph.nodes))
     if not store.writable:
-        return _served(written, facts, store, bundles, policy, since)
+        return _served(written, facts, store, policy, since)
     with store.session(facts.id) as writer:
         writer.run(
             RunEntry(facts.id, written.name, written.file, dict(written.params), facts.who,
@@ -202,15 +203,12 @@ def _loading(written: Written, facts: Facts, store: Store, bundles: Any) -> Load
     return Loading(store, written.specs, bundle, written.results, written.graph.inputs, facts.id)
 
 
-def _served(
-    written: Written, facts: Facts, store: Store, bundles: Any, policy: Policy, since: float
-) -> Run:
+def _served(written: Written, facts: Facts, store: Store, policy: Policy, since: float) -> Run:
     """Return a run of what is recorded, from a store that is only read; nothing is noted there."""
     look_up(written, store, policy)
     if written.board.unfinished():
         store.committer.may_write()
-    loading = _loading(written, facts, store, bundles)
-    for index in loading.lost_of(written.board, written.wanted):
+    for index in Losses(store, written.results).of_tree(written.board, written.wanted):
         label = written.graph.nodes[index].label
         problem = f"the result of {label} is missing or damaged, and the store is read-only"
         raise EmsError(store.url, problem, "a store that you may write to: `store:` in .ems.yaml")
@@ -247,8 +245,8 @@ def _close(
     written: Written, facts: Facts, store: Store, writer: Writer, runner: Runner, state: str
 ) -> None:
     """Write how the run ended; the result travels along unless a part of it was left out."""
-    specs = {task.name: written.specs.of(task).digest for task in written.specs.tasks()}
-    digest, _ = store.objects.put_bytes(pack(written.board, specs))
+    nodes = pack(written.board, lambda task: written.specs.of(task).digest)
+    digest, _ = store.objects.put_bytes(nodes)
     first = runner.failures[0] if runner.failures else None
     error = (
         {"label": first.label, "reason": first.reason, "message": first.message} if first else None

@@ -7,10 +7,11 @@ what comes back is recorded and makes more ready. Does not know how a task is ha
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ems.pipeline.board import DONE, BadPick, Board, State
+from ems.pipeline.board import DONE, BadPick, Board, Changed, Lost, State, Trouble
+from ems.pipeline.losses import Losses
 from ems.pipeline.observer import Failure, Observer, Snapshot
 from ems.pipeline.parcels import Lanes
 from ems.pipeline.recording import Work, failure_of
@@ -28,6 +29,8 @@ RETRIED = frozenset(
     ("exception", "exit", "signal", "timed_out", "out_of_memory", "lost", "preempted",
      "worker")
 )  # fmt: skip
+MOST_LOSSES = 3
+"""How often a result may be lost in one run before the run gives it up."""
 _BEAT_S = 0.5
 _BEAT_SHARE = 20
 """Looking around takes at most a twentieth of the time, however many nodes there are."""
@@ -70,7 +73,10 @@ class Runner:
         self._tries: dict[int, int] = {}
         self._gens: dict[bytes, int] = {}
         self._works: dict[int, Work] = {}
-        self._revoked: set[bytes] = set()
+        self._queued: dict[int, bytes] = {}
+        self._force: set[bytes] = set()
+        self._lost: dict[bytes, int] = {}
+        self._losses = Losses(store, results)
         self._stopping = False
         self._cancels = 0
         self._began = time.monotonic()
@@ -92,8 +98,10 @@ class Runner:
             self._collect()
 
     def interrupt(self, state: str = "canceled") -> None:
-        """Stop: the first time running tasks get their grace, the second time they are killed."""
+        """Stop: first running tasks get their grace, then they are killed, then everything ends."""
         self._cancels += 1
+        if self._cancels > 2:
+            raise KeyboardInterrupt
         self.stopped = self.stopped or state
         self._stopping = True
 
@@ -105,10 +113,10 @@ class Runner:
 
     def _resolve(self) -> None:
         while self.board.ready:
+            calls, troubles = self.board.take_ready()
             fresh: dict[bytes, int] = {}
-            for index in self._take():
-                version = self.board.versions[index]
-                assert version is not None
+            for index in calls:
+                version = self._version(index)
                 content = self._found.get(version)
                 if content is not None:
                     self.board.done(index, content, State.CACHED)
@@ -120,19 +128,23 @@ class Runner:
                 elif index not in same:
                     same.append(index)
             self._look_up(fresh)
+            for index, trouble in troubles:
+                self._settle_trouble(index, trouble)
 
-    def _take(self) -> Sequence[int]:
-        while True:
-            try:
-                return self.board.take_ready()
-            except BadPick as error:
-                self._misfit(error)
-
-    def _misfit(self, error: BadPick) -> None:
-        failure = Failure(
-            error.node.label, error.node.task.name, "", {}, "result", 1, 1, error.problem
-        )
-        self._fail(error.node.index, failure)
+    def _settle_trouble(self, index: int, trouble: Trouble) -> None:
+        """Make what stands in a node's way right, and let it go on after that."""
+        if isinstance(trouble, BadPick):
+            node = trouble.node
+            text = trouble.problem
+            self._fail(
+                node.index, Failure(node.label, node.task.name, "", {}, "result", 1, 1, text)
+            )
+            return
+        if isinstance(trouble, Lost):
+            self._lose(trouble.index)
+        else:
+            self._adopt(self._version(trouble.index), trouble.content)
+        self.board.wait_for(index, [trouble.index])
 
     def _look_up(self, fresh: Mapping[bytes, int]) -> None:
         asked = [version for version, index in fresh.items() if not self._forced(version, index)]
@@ -142,16 +154,20 @@ class Runner:
             if hit is not None:
                 self._settle(version, hit.content, State.CACHED)
             else:
-                self._lanes.add(self._lane(index), index)
+                self._queue(version, index)
+
+    def _queue(self, version: bytes, index: int, *, first: bool = False) -> None:
+        self._queued[index] = version
+        self._lanes.add(self._lane(index), index, first=first)
 
     def _forced(self, version: bytes, index: int) -> bool:
-        if not self._policy.rerun or version in self._revoked:
-            return version in self._revoked
+        """Whether a call runs though it is recorded; the record stays until another is there."""
+        if version in self._force:
+            return True
         node = self.board.graph.nodes[index]
         if self._policy.rerun.isdisjoint((node.task.name, node.label)):
             return False
-        self._revoked.add(version)
-        self._writer.revoke([version], "asked for by --rerun")
+        self._force.add(version)
         return True
 
     def _lane(self, index: int) -> Hashable:
@@ -183,48 +199,64 @@ class Runner:
 
     def _inputs_stand(self, index: int) -> bool:
         """Whether a queued call may start: what it reads from the store is there, and sound."""
-        if self.board.states[index] is not State.TAKEN:
-            self._leave(index)
+        version = self._queued.pop(index, None)
+        if version is None:
             return False
-        node = self.board.graph.nodes[index]
-        lost = self._loading.lost_inputs(self.board, node)
-        for upstream in lost:
-            self._lose(upstream)
+        if self.board.states[index] is not State.TAKEN or self.board.versions[index] != version:
+            self._leave(version, index)
+            return False
+        lost = self._losses.of_call(self.board, self.board.graph.nodes[index])
         if lost:
-            self._leave(index)
+            self._leave(version, index)
+            for upstream in lost:
+                self._lose(upstream)
+            self.board.wait_for(index, lost)
         return not lost
 
-    def _leave(self, index: int) -> None:
+    def _leave(self, version: bytes, index: int) -> None:
         """A queued call has to wait again; another node of the same version takes its place."""
-        version = self._version(index)
         same = self._nodes_of.get(version, [])
         if index in same:
             same.remove(index)
         if same:
-            self._lanes.add(self._lane(same[0]), same[0])
+            self._queue(version, same[0])
         else:
             self._nodes_of.pop(version, None)
 
     def _lose(self, upstream: int) -> None:
         """A result that is needed is gone or damaged: forget it and compute it again."""
-        version = self.board.versions[upstream]
-        assert version is not None
-        label = self.board.graph.nodes[upstream].label
+        if self.board.states[upstream] not in DONE:
+            return
+        version = self._version(upstream)
+        label = self._label(upstream)
+        self._lost[version] = self._lost.get(version, 0) + 1
+        if self._lost[version] > MOST_LOSSES:
+            text = f"its result was lost {MOST_LOSSES} times; the store does not keep it"
+            task = self.board.graph.nodes[upstream].task.name
+            self._fail(upstream, Failure(label, task, version.hex(), {}, "lost", 1, 1, text))
+            return
         self._observer.warned(f"{label}: its stored result is missing or damaged; computed again")
         self._writer.revoke([version], "object missing or damaged")
-        self._revoked.add(version)
+        self._force.add(version)
         self._found.pop(version, None)
         self._results.forget(version)
-        self.board.reopen(upstream)
+        for index in self._standing_for(version):
+            self.board.reopen(index)
+
+    def _standing_for(self, version: bytes) -> list[int]:
+        """Return all done nodes of a version: more than one where the same work stands twice."""
+        versions, states = self.board.versions, self.board.states
+        return [i for i, each in enumerate(versions) if each == version and states[i] in DONE]
 
     def _claim(self, parcels: list[list[int]]) -> None:
         versions = [self._version(index) for parcel in parcels for index in parcel]
-        result = self._writer.claim(versions)
+        result = self._writer.claim(versions, self._force.intersection(versions))
         self._gens.update(result.gens)
         for version, hit in result.done.items():
             self._settle(version, hit.content, State.CACHED)
         for version, runner in result.busy.items():
             self._busy[version] = self._nodes_of[version][0]
+            self._queued[self._busy[version]] = version
             self._observer.waited(self._label(self._busy[version]), runner)
         won = [[i for i in parcel if self._version(i) in result.won] for parcel in parcels]
         self._submit([parcel for parcel in won if parcel])
@@ -233,19 +265,30 @@ class Runner:
         jobs: list[Job] = []
         carried: list[dict[str, int]] = []
         for parcel in parcels:
-            calls = [self._call(index) for index in parcel]
+            calls = {index: call for index in parcel if (call := self._call(index)) is not None}
+            if not calls:
+                continue
             task = self.board.graph.nodes[parcel[0]].task
-            jobs.append(self._loading.job(self.board, task, calls))
-            carried.append({call["v"]: index for call, index in zip(calls, parcel, strict=True)})
+            jobs.append(self._loading.job(self.board, task, list(calls.values())))
+            carried.append({call["v"]: index for index, call in calls.items()})
+            for index in calls:
+                self.board.flying(index)
         if jobs:
             self._flights.submit(jobs, carried)
 
-    def _call(self, index: int) -> dict[str, Any]:
-        """Return what a worker gets of one version."""
+    def _call(self, index: int) -> dict[str, Any] | None:
+        """Return what a worker gets of one version; None where its arguments are gone by now."""
         version = self._version(index)
-        tries = self._tries[index] = self._tries.get(index, 0) + 1
         node = self.board.graph.nodes[index]
-        call = self._loading.call(self.board, node, version, self._gens.get(version, 1), tries)
+        tries = self._tries.get(index, 0) + 1
+        try:
+            call = self._loading.call(self.board, node, version, self._gens.get(version, 1), tries)
+        except (BadPick, Lost, Changed) as trouble:
+            self._writer.release([version])
+            self._leave(version, index)
+            self._settle_trouble(index, trouble)
+            return None
+        self._tries[index] = tries
         self._works[index] = self._loading.work(self.board, node, version, call["args"])
         for text in self._loading.unread.warnings(node.task, call["args"]):
             self._observer.warned(text)
@@ -277,6 +320,7 @@ class Runner:
 
     def _ended(self, flight: Flight, index: int, end: Mapping[str, Any]) -> None:
         work = self._works.pop(index)
+        version = bytes.fromhex(work.version)
         log, unseen = self._flights.log(flight, end.get("log"))
         if unseen:
             self._observer.output(work.label, unseen)
@@ -284,31 +328,41 @@ class Runner:
         if end["ok"]:
             lane.pace.learn(end["t1"] - end["t0"])
             self._loading.publish(end)
-            self._writer.record(self._recorder.record(work, end, log))
-            version = self._version(index)
-            self._results.keep(version, end["out"])
+            entry = self._recorder.record(work, end, log)
+            self._writer.record(entry, replace=version in self._force)
+            self._force.discard(version)
+            self._results.keep(version, entry.out, entry.content)
             self._observer.ran(work.label, end["t1"] - end["t0"])
             self._settle(version, end["content"], State.RAN)
             return
         if end["reason"] == "canceled" and self._stopping:
-            self._writer.release([self._version(index)])
+            self._writer.release([version])
             self.board.states[index] = State.WAITING
             return
         self._attempt_failed(index, work, self._loading.explained(end), log)
 
     def _attempt_failed(self, index: int, work: Work, end: Mapping[str, Any], log: str) -> None:
+        self._store.refresh()  # a store that is gone must not look like the task's fault
         self._writer.failed(self._recorder.failed(work, end, log))
         failure = failure_of(work, end, log, self._upstream(index))
-        tries = self._tries[index]
-        if end["reason"] == "not_started":
-            self._tries[index] = tries - 1
-            self._lanes.add(self._lane(index), index, first=True)
-        elif tries < work.attempts and end["reason"] in RETRIED and not self._stopping:
+        version = bytes.fromhex(work.version)
+        if end["reason"] == "input_missing" and not self._stopping:
+            self._losses.recheck()
+            if self._losses.of_call(self.board, self.board.graph.nodes[index]):
+                self._again(version, index)
+                return
+        if self._tries[index] < work.attempts and end["reason"] in RETRIED and not self._stopping:
             self._observer.retried(failure)
-            self._lanes.add(self._lane(index), index, first=True)
+            self._again(version, index)
         else:
-            self._writer.release([self._version(index)])
+            self._writer.release([version])
             self._fail(index, failure)
+
+    def _again(self, version: bytes, index: int) -> None:
+        if self.board.queued_again(index):
+            self._queue(version, index, first=True)
+        else:
+            self._leave(version, index)
 
     def _upstream(self, index: int) -> dict[str, str]:
         """Return the labels of the calls whose results a call takes, by version."""
@@ -334,7 +388,7 @@ class Runner:
         for version in free:
             index = self._busy.pop(version, None)
             if index is not None:
-                self._lanes.add(self._lane(index), index, first=True)
+                self._queue(version, index, first=True)
         for version, hit in self._writer.overtaken().items():
             if self._found.get(version) != hit.content:
                 self._adopt(version, hit.content)
@@ -348,9 +402,8 @@ class Runner:
         """Somebody else's result of a version came first: go on from theirs."""
         self._found[version] = content
         self._results.forget(version)
-        for index, other in enumerate(self.board.versions):
-            if other == version and self.board.states[index] in DONE:
-                self.board.done(index, content, State.CACHED)
+        for index in self._standing_for(version):
+            self.board.done(index, content, State.CACHED)
 
     def snapshot(self) -> Snapshot:
         """Return where the run stands."""
@@ -363,8 +416,16 @@ class Runner:
     # -- the end --------------------------------------------------------------------------------
 
     def _restore(self, wanted: Any) -> bool:
-        """Check that the files of the pipeline's result stand; recompute those that don't."""
-        lost = self._loading.lost_of(self.board, wanted)
+        """Check that the pipeline's result is there and stands; recompute of it what doesn't."""
+        try:
+            lost = self._losses.of_tree(self.board, wanted)
+        except LookupError as error:
+            if self.failures:
+                return False
+            text = f"the pipeline returns a part that is not there: {error.args[0]}"
+            self.failures.append(Failure("the result", "", "", {}, "result", 1, 1, text))
+            self._observer.failed(self.failures[-1])
+            return False
         for upstream in lost:
             self._lose(upstream)
         return bool(lost)

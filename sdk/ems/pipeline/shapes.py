@@ -48,13 +48,29 @@ def map(task: Any, items: Any, **common: Any) -> Any:
 
 
 def _map_pipeline(graph: Graph, whole: Any, items: Pending, common: dict[str, Any]) -> Pending:
+    from pathlib import Path
+
+    from ems.pipeline.loadfile import in_user_code
+
+    folder = Path(whole.fn.__code__.co_filename).parent
+
     def expand(trees: list[Any]) -> Pending:
-        with graph.writing():
+        with graph.writing(), in_user_code(folder):
             results = [whole(graph.value(tree), **common) for tree in trees[0]]
             return graph.gather(f"map({whole.name}) results", results)
 
-    awaited = [value for value in common.values() if type(value) is Pending]
-    return graph.growing(Kind.MAP, whole, [items, *awaited], expand)
+    return graph.growing(Kind.MAP, whole, [items, *_pendings(common)], expand)
+
+
+def _pendings(value: Any) -> list[Pending]:
+    """Return the pending results inside lists, tuples and dicts."""
+    if type(value) is Pending:
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return [pending for each in value for pending in _pendings(each)]
+    return []
 
 
 def fold(step: Any, items: Any, initial: Any, **common: Any) -> Any:

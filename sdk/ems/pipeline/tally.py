@@ -1,12 +1,12 @@
 """Counting a run: how many calls ran, were cached, failed, and how long the rest will take.
 
-Pure over a board. Times come from earlier runs, by task, and from this one.
+Pure over a board. Times come from earlier runs, by task; who counts is given a way to ask for them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ems.pipeline.board import Board, State
 from ems.pipeline.graph import Kind
@@ -21,12 +21,20 @@ HOW = {
 }
 
 
+Durations = Callable[[Iterable[str]], Mapping[str, float]]
+
+
 class Tally:
-    """The counts of one board; `expected` maps task names to seconds from earlier runs."""
+    """The counts of one board.
+
+    `durations` returns seconds from earlier runs by task name, as far as they are known; each name
+    is asked for once, when a moment is first looked at. `slots` is how many tasks run at once.
+    """
 
     def __init__(self, board: Board) -> None:
         self._board = board
-        self.expected: Mapping[str, float] = {}
+        self._expected: dict[str, float | None] = {}
+        self.durations: Durations = lambda _names: {}
         self.slots = 1
 
     def counts(self) -> dict[str, int]:
@@ -41,6 +49,7 @@ class Tally:
     def snapshot(self, running: Sequence[Running], elsewhere: int, elapsed_s: float) -> Snapshot:
         """Return the counts as a person sees them, with the time that is left if it is known."""
         counts = self.counts()
+        self._ask(task_of(each.label) for each in running)
         return Snapshot(
             total=sum(counts.values()) - counts.get("left out", 0),
             ran=counts.get("ran", 0),
@@ -51,23 +60,33 @@ class Tally:
             elapsed_s=elapsed_s,
             eta_s=self.seconds_left(running),
             running=[
-                Running(each.label, each.elapsed_s, self.expected.get(task_of(each.label)))
+                Running(each.label, each.elapsed_s, self._expected.get(task_of(each.label)))
                 for each in running
             ],
         )
 
     def seconds_left(self, running: Sequence[Running] = ()) -> float | None:
         """Return the expected seconds to the end, or None where some task never ran before."""
+        left = Counter(
+            node.task.name
+            for node, state in zip(self._board.graph.nodes, self._board.states, strict=True)
+            if node.kind is Kind.CALL and state <= State.EXPANDED
+        )
+        self._ask(left)
         total = 0.0
-        for node, state in zip(self._board.graph.nodes, self._board.states, strict=True):
-            if node.kind is not Kind.CALL or state > State.EXPANDED:
-                continue
-            expected = self.expected.get(node.task.name)
+        for name, count in left.items():
+            expected = self._expected[name]
             if expected is None:
                 return None
-            total += expected
-        spent = sum(min(r.elapsed_s, self.expected.get(task_of(r.label), 0.0)) for r in running)
-        return max(0.0, total - spent) / max(1, self.slots)
+            total += count * expected
+        spent = sum(min(r.elapsed_s, self._expected.get(task_of(r.label)) or 0.0) for r in running)
+        return max(0.0, total - spent) / max(1, min(self.slots, left.total()))
+
+    def _ask(self, names: Iterable[str]) -> None:
+        new = {name for name in names if name not in self._expected}
+        if new:
+            known = self.durations(new)
+            self._expected.update({name: known.get(name) for name in new})
 
 
 def task_of(label: str) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ems.pipeline.board import Board
+from ems.pipeline.board import Board, Changed, Lost
 from ems.pipeline.graph import Graph, Kind
 from ems.pipeline.keys import filled
+from ems.pipeline.results import Damaged, Unrecorded
 from ems.worker.values import pick
 
 if TYPE_CHECKING:
@@ -49,7 +50,11 @@ def tree_of(written: Written, index: int) -> Any:
 def make_tree_of(
     graph: Graph, board: Callable[[], Board], results: Results
 ) -> Callable[[int], Any]:
-    """Return the function that answers for the stored tree of any done node."""
+    """Return the function that answers for the stored tree of any done node.
+
+    It raises Lost where a result is gone, and Changed where another one than the node was done
+    with is recorded, so that keys and arguments never disagree.
+    """
 
     def whole(index: int) -> Any:
         standing = board()
@@ -59,6 +64,12 @@ def make_tree_of(
             return standing.resolved(node, node.trees[0])
         version = standing.versions[index]
         assert version is not None
-        return results.tree(version)
+        try:
+            content = results.content(version)
+            if content != standing.contents[index]:
+                raise Changed(index, content)
+            return results.tree(version)
+        except (Unrecorded, Damaged):
+            raise Lost(index) from None
 
     return whole

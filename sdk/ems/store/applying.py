@@ -1,8 +1,8 @@
 """What the log's entries mean: they are turned into rows of the index, in log order.
 
 The rules of contract 5 and 6 that every reader follows stand here: the first record of a version
-that is not revoked wins; a claim counts when its generation is higher than the last; a release
-frees; a revocation reaches only what its author knew. Knows nothing of files and of connections.
+that is not revoked wins and settles the claim; a claim counts when its generation is higher than
+the last; a release frees; a revocation reaches only what its author knew. Knows nothing of files and of connections.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Applier:
         self._db = db
         self._claims: list[tuple[bytes, int, int]] = []
         self._records: list[tuple[bytes, str, int, int, int, int]] = []
+        self._recorded: set[bytes] = set()
         self._tries: list[tuple[bytes, int, int, int]] = []
         self._seconds: dict[str, list[float]] = {}
         self._runner = ""
@@ -73,6 +74,7 @@ class Applier:
         if entry.exit != 0:
             return
         v, n, start, length = bytes.fromhex(entry.v), place.n, place.start, place.length
+        self._recorded.add(v)
         self._records.append((v, entry.content, 1 if entry.files else 0, n, start, length))
         seconds = entry.t1 - entry.t0
         for key in (entry.spec, entry.task):
@@ -84,7 +86,10 @@ class Applier:
 
     def _claim(self, entry: Claim, place: Place) -> None:
         runner, gen = self._runner_id(entry.runner), entry.gen
-        self._claims += [(v, gen, runner) for v in map(bytes.fromhex, entry.versions)]
+        versions = list(map(bytes.fromhex, entry.versions))
+        if self._recorded and not self._recorded.isdisjoint(versions):
+            self._write()  # a record settles the claims before it, not those after it
+        self._claims += [(v, gen, runner) for v in versions]
 
     def _failed(self, entry: Failed, place: Place) -> None:
         self._tries.append((bytes.fromhex(entry.v), place.n, place.start, place.length))
@@ -98,7 +103,7 @@ class Applier:
         ]
         self._db.executemany("insert into tries values(?,?,?,?)", gone)
         self._db.executemany(
-            "update versions set content=null where v=?", [(row[0],) for row in gone]
+            "update versions set content=null, runner=null where v=?", [(row[0],) for row in gone]
         )
 
     def _release(self, entry: Release, place: Place) -> None:
@@ -168,6 +173,7 @@ class Applier:
             if self._db.total_changes - before < len(self._records):
                 self._note_second(self._records)
             self._records = []
+            self._recorded = set()
         if self._tries:
             self._db.executemany("insert into tries values(?,?,?,?)", self._tries)
             self._tries = []

@@ -13,7 +13,7 @@ from ems.store.answers import Hit
 from ems.store.entries import Entry, encode
 from ems.store.index import Index
 from ems.store.log import Log
-from ems.store.segment import Body
+from ems.store.segment import Body, Segment
 
 
 class Committer:
@@ -25,8 +25,19 @@ class Committer:
         self._writable = writable
         self._url = url
         self._soft: list[int] = []
+        self._soft_lock = threading.Lock()
+        self._gapless = False
         self.lock = threading.RLock()
         """Held while something is decided that must still be true when it is written."""
+
+    def close_gaps(self) -> None:
+        """Never write into a hole: where a segment was lost, go on behind the last.
+
+        Once is enough, before the first that we publish: from then on all is read in order.
+        """
+        with self.lock:
+            close_gaps(self._log, self._index)
+            self._gapless = True
 
     def refresh(self) -> None:
         """Take new segments into the index."""
@@ -43,25 +54,27 @@ class Committer:
         body = Body(entries, lines if lines is not None else [encode(e) for e in entries])
         with self.lock:
             while True:
-                segment = self._log.publish(self._index.applied + 1, runner, body)
+                segment = self._publish(runner, body)
                 if segment is not None:
-                    self._soft.append(segment.n)
                     return self._index.apply([segment])
                 self.refresh()
 
     def attempt(self, runner: str, decide: Callable[[], Sequence[Entry]]) -> bool:
         """Publish what `decide` returns if nothing came before it; False: decide again.
 
-        Never hardened: what is written so is worth little after a power cut. True as well where
-        there was nothing to write.
+        Hardened with what is committed next, and nobody waits for it: by itself it is worth
+        little after a power cut, but it must not leave a hole. True as well where there was
+        nothing to write.
         """
         self.may_write()
         with self.lock:
+            if not self._gapless:
+                self.close_gaps()  # what is decided must know all that was said
             entries = decide()
             if not entries:
                 return True
             body = Body(entries, [encode(e) for e in entries])
-            segment = self._log.publish(self._index.applied + 1, runner, body)
+            segment = self._publish(runner, body)
             if segment is None:
                 self.refresh()
                 return False
@@ -73,11 +86,13 @@ class Committer:
 
         Not under the lock: others, and claims of our own, go on while the disk is written.
         """
-        soft, self._soft = self._soft, []
+        with self._soft_lock:
+            soft, self._soft = self._soft, []
         try:
             self._log.harden(soft)
         except BaseException:
-            self._soft[:0] = soft
+            with self._soft_lock:
+                self._soft[:0] = soft
             raise
 
     def may_write(self) -> None:
@@ -89,9 +104,28 @@ class Committer:
                 "a store that you may write to: `store:` in .ems.yaml",
             )
 
+    def _publish(self, runner: str, body: Body) -> Segment | None:
+        if not self._gapless:
+            self.close_gaps()
+        segment = self._log.publish(self._index.applied + 1, runner, body)
+        if segment is not None:
+            with self._soft_lock:
+                self._soft.append(segment.n)
+        return segment
+
+
+def close_gaps(log: Log, index: Index) -> None:
+    """Bring an index up to the last segment, whatever is missing before it."""
+    if log.probes:  # a listing has no need of it
+        for segments in log.all(index.catch_up()):
+            if segments:
+                index.apply(segments)
+
 
 def replay(log: Log, index: Index) -> None:
-    """Bring an index up to the log."""
+    """Bring an index up to the log; when it is built, no hole ends it."""
+    if not index.catch_up():
+        close_gaps(log, index)
     while True:
         segments = log.after(index.catch_up())
         if not segments:

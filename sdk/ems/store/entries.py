@@ -16,6 +16,8 @@ Sized: TypeAlias = Sequence[object]
 """`[digest, size]` of an object."""
 
 _NO_AMOUNTS: Mapping[str, Tree] = {}
+EVERYTHING = 10**12 - 1
+"""`upto` of a revocation that reaches all before it: the last number a segment can have."""
 
 
 class Claim(NamedTuple):
@@ -98,7 +100,7 @@ class Revoke(NamedTuple):
     """Records of these versions count no more, so that a later one wins.
 
     Only those that lie in segments up to `upto`: what its author could know. A record that came
-    between the decision and this entry stays.
+    between the decision and this entry stays, unless `upto` is `EVERYTHING`.
     """
 
     versions: Sequence[str]

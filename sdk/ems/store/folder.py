@@ -30,6 +30,8 @@ class FolderRoot:
     def __init__(self, path: Path, fd: int) -> None:
         self.url = str(path)
         self.at = path
+        seen = os.fstat(fd)
+        self.identity = f"{os.path.realpath(path)}\n{seen.st_dev}:{seen.st_ino}"
         self._fd = fd
         self._dirs: dict[str, int] = {}
         self._own = f"{TEMP}{os.getpid()}-{os.urandom(4).hex()}"
@@ -175,10 +177,10 @@ class FolderRoot:
                 raise self._explain(key, e) from None
 
     def prune(self, folders: Sequence[str]) -> None:
-        import shutil
+        from ems.worker.scratch import remove
 
         for folder in folders:
-            shutil.rmtree(self.at / folder, ignore_errors=True)
+            remove(str(self.at / folder))
 
     def make_folder(self, key: str) -> Path:
         """Make a folder under the root, with its parents, and return its path."""

@@ -5,6 +5,7 @@ Knows `format.json` alone.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from typing import cast
@@ -38,6 +39,14 @@ def identify(root: Root, *, create: bool) -> str:
     if schema > SCHEMA:
         raise newer(root.url, "the store", schema)
     return str(id)
+
+
+def place_of(root: Root) -> str:
+    """Return a short name for where a store lies: copies have the same id, but not the same place.
+
+    What is cached of a store is kept under both.
+    """
+    return hashlib.sha256(os.fsencode(root.identity)).hexdigest()[:12]
 
 
 def new_format() -> bytes:

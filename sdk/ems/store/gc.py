@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from ems.store import litter
 from ems.store.entries import Revoke
 from ems.store.layout import TEMP
 from ems.store.reach import History, Needs, Reach, RunFacts, read_log
@@ -52,6 +53,8 @@ class Garbage:
     """Objects that only `versions` need -> size."""
     leftovers: Sequence[Stat]
     """Temporary files of the dead, their heartbeats, attempts of what is not needed."""
+    folders: Mapping[str, int]
+    """Links to objects that are gone or would go now, scratch of dead workers -> bytes."""
     runners: Sequence[str]
     """Those who live."""
     head: int
@@ -65,6 +68,7 @@ class Garbage:
     def bytes(self) -> int:
         """Bytes that a sweep would free now."""
         freed = sum(self.orphans.values()) + sum(stat.size for stat in self.leftovers)
+        freed += sum(self.folders.values())
         return freed + (0 if self.runners else sum(self.condemned.values()))
 
 
@@ -80,12 +84,15 @@ def find_garbage(
         needed |= history.claimed.get(runner, set())
     held = reach.objects(_held(history, kept, needed, min(heads.values(), default=history.head)))
     now = store.now()
-    old = [s for s in store.root.list("objects/") if now - s.mtime > grace_s]
+    there = list(store.root.list("objects/"))
+    old = [s for s in there if now - s.mtime > grace_s]
     objects = {name: s.size for s in old if _is_object(name := s.key.rpartition("/")[2])}
     loose = {d: size for d, size in objects.items() if d not in held}
     unneeded = {v: needs for v, (_, needs) in history.winners.items() if v not in needed}
     losing = {v for v, n in unneeded.items() if not reach.objects([n]).isdisjoint(loose)}
     condemned = reach.objects([unneeded[v] for v in losing])
+    waiting = condemned if heads else set[str]()
+    staying = _digests(there).difference(loose.keys() - waiting)
     return Garbage(
         kept=kept,
         dropped=[run for run in history.runs if run not in kept],
@@ -93,6 +100,9 @@ def find_garbage(
         orphans={d: size for d, size in loose.items() if d not in condemned},
         condemned={d: size for d, size in loose.items() if d in condemned},
         leftovers=list(_leftovers(store, old, needed, kept, heads, now, grace_s)),
+        folders=litter.dangling(store.root, sorted(staying))
+        | litter.half_made(store.root, now, grace_s)
+        | litter.dead_scratch(store.root, now, grace_s, bool(heads)),
         runners=sorted(heads),
         head=history.head,
     )
@@ -117,8 +127,17 @@ def sweep(store: Store, garbage: Garbage, *, grace_s: float = GRACE_S) -> int:
     for stats in _batches(garbage.leftovers):
         store.root.delete([stat.key for stat in stats])
         freed += sum(stat.size for stat in stats)
-    store.root.prune([f"links/{d[:2]}/{d}" for d in going])
-    return freed
+    return freed + _prune(store, garbage.folders)
+
+
+def _prune(store: Store, folders: Mapping[str, int]) -> int:
+    """Remove folders, but links whose object came back; return the bytes freed."""
+    links = litter.dangling(store.root, sorted(_digests(store.root.list("objects/"))))
+    going = {
+        key: size for key, size in folders.items() if key in links or not litter.is_for_object(key)
+    }
+    store.root.prune(list(going))
+    return sum(going.values())
 
 
 def _kept(store: Store, runs: Mapping[str, RunFacts], keeping: Keeping) -> list[str]:
@@ -175,8 +194,10 @@ def _leftovers(
     for prefix, wanted in (("attempts/", needed), ("runs/", set(kept))):
         for stat in store.root.list(prefix):
             owner = stat.key.removeprefix(prefix).partition("/")[0]
-            if owner not in wanted and now - stat.mtime > grace_s:
+            half = stat.key.rpartition("/")[2].startswith(TEMP)
+            if (half or owner not in wanted) and now - stat.mtime > grace_s:
                 yield stat
+    yield from litter.halves(store.root, now, grace_s)
 
 
 def _needed_since(store: Store, head: int) -> set[str]:
@@ -194,6 +215,11 @@ def _still_old(store: Store, key: str, grace_s: float) -> bool:
         return True  # listed a moment ago, and asking for each takes longer than that
     stat = store.root.stat(key)
     return stat is not None and store.now() - stat.mtime > grace_s
+
+
+def _digests(objects: Iterable[Stat]) -> set[str]:
+    names = (stat.key.rpartition("/")[2] for stat in objects)
+    return {name for name in names if _is_object(name)}
 
 
 def _is_object(name: str) -> bool:

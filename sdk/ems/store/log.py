@@ -43,6 +43,8 @@ class Log:
 
     def __init__(self, root: Root, warn: Callable[[str], None], mirror: Path | None) -> None:
         self._root = root
+        self.probes = root.probes
+        """Whether new segments are looked for one by one, so that a hole hides what is behind."""
         self._warn = warn
         self._mirror = mirror
 

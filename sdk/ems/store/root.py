@@ -24,6 +24,8 @@ class Root(Protocol):
     """Every method raises StoreError where the place can't be read or written."""
 
     url: str
+    identity: str
+    """What tells this place from every other one, a copy of it included."""
     probes: bool
     """A look for a key that isn't there costs microseconds: ask for the next instead of listing."""
     writable: bool

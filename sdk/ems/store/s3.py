@@ -39,6 +39,7 @@ class S3Root:
 
     def __init__(self, url: str, store: S3Store) -> None:
         self.url = url
+        self.identity = f"{endpoint()}\n{url}"
         self._store = store
 
     @classmethod

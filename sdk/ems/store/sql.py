@@ -14,14 +14,14 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
 TABLES = """
 create table applied(id integer primary key, value int, head blob);
 create table runners(id integer primary key, name text unique);
 create table versions(
     v blob primary key,          -- 32 bytes
     gen int not null default 0,  -- of the last claim
-    runner int,                  -- who made it
+    runner int,                  -- who made it; null: given up, or settled by a record
     content text,                -- of the winner; null: there is none
     files int,                   -- has the winner objects?
     n int, start int, length int -- where the winner's line lies
@@ -54,11 +54,15 @@ def put_claims(db: sqlite3.Connection, rows: Sequence[tuple[bytes, int, int]]) -
 def put_winners(
     db: sqlite3.Connection, rows: Sequence[tuple[bytes, str, int, int, int, int]]
 ) -> None:
-    """Note records (version, content, files, place) of versions that have none."""
+    """Note records (version, content, files, place) of versions that have none.
+
+    One that wins settles the claim: nobody holds the version any more.
+    """
     head = "insert into versions(v, content, files, n, start, length) values "
     tail = (
         " on conflict(v) do update set content=excluded.content, files=excluded.files,"
-        " n=excluded.n, start=excluded.start, length=excluded.length where content is null"
+        " n=excluded.n, start=excluded.start, length=excluded.length, runner=null"
+        " where content is null"
     )
     _put_many(db, head, "(?,?,?,?,?,?)", tail, rows)
 

@@ -21,7 +21,7 @@ from ems.store.commit import Committer, replay
 from ems.store.entries import Arrived, Failed, Record, decode
 from ems.store.far import Far
 from ems.store.folder import FolderRoot
-from ems.store.format import identify
+from ems.store.format import identify, place_of
 from ems.store.index import Index
 from ems.store.leases import Clock, Heartbeat, Watch
 from ems.store.log import Damaged, Log
@@ -64,14 +64,15 @@ class Store:
         self._timing = timing
         far = root if not isinstance(root, FolderRoot) else None
         here = root.at if isinstance(root, FolderRoot) else cache
-        self.log = Log(root, warn, cache / "segments" / id if far is not None else None)
-        path = cache / "index" / f"{id}.{os.uname().nodename}.sqlite"
+        place = f"{id}.{place_of(root)}"
+        self.log = Log(root, warn, cache / "segments" / place if far is not None else None)
+        path = cache / "index" / f"{place}.{os.uname().nodename}.sqlite"
         self.index = Index(path, lambda index: replay(self.log, index), warn, timing.lock_s)
         self.seen = Seen(self.index)
         uploads = None if far is None else Far(cast("S3Root", far))
         self.objects = Objects(here / "objects", root.url, self.seen, uploads)
         self.scratch = str(here / "scratch")
-        self.attempts_folder = str(here / "attempts" if far is None else here / "attempts" / id)
+        self.attempts_folder = str(here / "attempts" if far is None else here / "attempts" / place)
         self._clock = Clock()
         self.watch = Watch(root, self._clock, timing.stale_s)
         self.committer = Committer(self.log, self.index, root.writable, root.url)
@@ -201,7 +202,7 @@ class Store:
         """Begin to write, as one runner with a heartbeat."""
         if not self.writable:
             self.committer.may_write()
-        self._close_gaps()
+        self.committer.close_gaps()
         runner = new_runner_id()
         beat = Heartbeat(
             self.root, self._clock, runner, run_id, self.index.applied, self._timing.beat_s
@@ -225,12 +226,6 @@ class Store:
         return self._clock.now()
 
     # how
-
-    def _close_gaps(self) -> None:
-        """Never write into a hole: where a segment was deleted, go on behind the last."""
-        if self.root.probes:
-            for segments in self.log.all(self.index.catch_up()):
-                self.index.apply(segments)
 
     def _lines(
         self, ask: Callable[[], T], of: Callable[[T], Iterable[Place]]

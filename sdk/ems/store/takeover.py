@@ -7,7 +7,7 @@ claims it with the next generation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ems.store.answers import Hit
@@ -63,15 +63,16 @@ def plan_claims(
     states: Mapping[bytes, State],
     me: str,
     alive: Callable[[str], bool],
+    force: Collection[bytes] = (),
 ) -> Plan:
-    """Sort versions into free, mine, busy and done."""
+    """Sort versions into free, mine, busy and done; those of `force` are never done."""
     free: dict[int, list[bytes]] = {}
     mine: dict[bytes, int] = {}
     busy: dict[bytes, str] = {}
     done: dict[bytes, Hit] = {}
     for version in dict.fromkeys(versions):
         gen, holder, hit = states.get(version, (0, None, None))
-        if hit is not None:
+        if hit is not None and version not in force:
             done[version] = hit
         elif holder == me:
             mine[version] = gen

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -17,6 +17,7 @@ from ems.errors import EmsError, StoreError
 from ems.store.answers import ClaimResult, Hit, as_hex
 from ems.store.commit import Committer
 from ems.store.entries import (
+    EVERYTHING,
     Claim,
     Drop,
     Ended,
@@ -80,6 +81,8 @@ class Writer:
         self._closing = False
         self._fault: EmsError | None = None
         self._busy: dict[bytes, str] = {}
+        self._forced: frozenset[bytes] = frozenset()
+        """What is busy and was asked for by force."""
         self._second: dict[bytes, Hit] = {}
         self._thread = threading.Thread(target=self._loop, name="ems-writer", daemon=True)
 
@@ -90,18 +93,21 @@ class Writer:
 
     # claims
 
-    def claim(self, versions: Sequence[bytes]) -> ClaimResult:
+    def claim(self, versions: Sequence[bytes], force: Collection[bytes] = ()) -> ClaimResult:
         """Claim versions in one commit, all that are free, be it from a dead runner.
+
+        Those of `force` are claimed even if they are recorded, to be replaced; what is recorded
+        is served meanwhile. Where a live runner holds one, be it by force, it is busy.
 
         What was revoked, released or recorded of them before is written first. It does not wait
         for the disk: a claim is worth nothing after a power cut.
         """
         self._raise_fault()
-        committer, plan = self._parts.committer, Plan()
+        committer, plan, forced = self._parts.committer, Plan(), frozenset(force)
 
         def decide() -> Sequence[Entry]:
             nonlocal plan
-            plan = self._plan(versions)
+            plan = self._plan(versions, forced)
             return [
                 Claim(self.runner_id, self.run_id, gen, [v.hex() for v in free])
                 for gen, free in plan.free.items()
@@ -113,19 +119,22 @@ class Writer:
             committer.refresh()
             while not committer.attempt(self.runner_id, decide):
                 continue
-        self._busy = {v: r for v, r in self._busy.items() if v not in plan.done} | dict(plan.busy)
         gens = {v: gen for gen, free in plan.free.items() for v in free} | dict(plan.mine)
-        for version in gens:
-            self._busy.pop(version, None)
+        settled = gens.keys() | plan.done.keys()
+        self._busy = {v: r for v, r in self._busy.items() if v not in settled} | dict(plan.busy)
+        self._forced = (self._forced.difference(versions) | forced) & self._busy.keys()
         return ClaimResult(frozenset(gens), plan.busy, plan.done, gens)
 
     def poll(self) -> list[bytes]:
-        """Return versions that were busy and are recorded or free now: claim them again."""
+        """Return versions that were busy and are recorded or free now: claim them again.
+
+        What is wanted by force is returned when its holder has recorded it, or is gone.
+        """
         self._raise_fault()
         if not self._busy:
             return []
         self._parts.committer.refresh()
-        plan = self._plan(list(self._busy))
+        plan = self._plan(list(self._busy), self._forced)
         return [v for v in self._busy if v not in plan.busy]
 
     def overtaken(self) -> Mapping[bytes, Hit]:
@@ -136,10 +145,17 @@ class Writer:
 
     # what is queued
 
-    def record(self, entry: Record) -> None:
-        """Queue a version's result. TypeError: it holds what JSON has no form for."""
+    def record(self, entry: Record, *, replace: bool = False) -> None:
+        """Queue a version's result. TypeError: it holds what JSON has no form for.
+
+        `replace`: it takes the place of all that was recorded before it, whoever did so, in one
+        commit: there is no moment without a result.
+        """
         self._unsaid.add(entry.v)
-        self._put(entry)
+        if replace:
+            self._put(Revoke([entry.v], "replaced", EVERYTHING), entry)
+        else:
+            self._put(entry)
 
     def failed(self, entry: Failed) -> None:
         """Queue an attempt that failed."""
@@ -218,17 +234,18 @@ class Writer:
 
     # how
 
-    def _plan(self, versions: Sequence[bytes]) -> Plan:
+    def _plan(self, versions: Sequence[bytes], force: Collection[bytes]) -> Plan:
         states = self._parts.index.states(versions)
-        return plan_claims(versions, states, self.runner_id, self._parts.watch.alive)
+        return plan_claims(versions, states, self.runner_id, self._parts.watch.alive, force)
 
-    def _put(self, entry: Entry) -> None:
-        line = encode(entry)
+    def _put(self, *entries: Entry) -> None:
+        """Queue entries that go into one segment."""
+        lines = [(entry, encode(entry)) for entry in entries]
         with self._cond:
-            self._queue.append((entry, line))
-            self._queued += 1
-            waiting = len(self._queue)
-            if waiting in (1, GROUP):
+            before = len(self._queue)
+            self._queue += lines
+            self._queued += len(lines)
+            if before == 0 or before < GROUP <= len(self._queue):
                 self._cond.notify_all()
         if self._fault is not None:
             self._raise_fault()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .protocol import Message
 
-DONE, TASK_FAILED, CANCELED = 0, 100, 103
+DONE, TASK_FAILED, PREEMPTED, CANCELED = 0, 100, 101, 103
 _LOOK_S = 0.2
 _MEMORY_LOOK_S = 0.5
 _BLOCK_BYTES = 256 * 1024
@@ -31,19 +31,22 @@ _BLOCK_BYTES = 256 * 1024
 def run(parcel_path: str, events_path: str) -> int:
     """Run a parcel and append its messages to a file.
 
-    Returns 0 if every version ended well, 100 if one did not, 103 after SIGTERM.
+    Returns 0 if every version ended well, 100 if one did not, 101 after a SIGTERM that EMS did not
+    ask for (a cluster takes the machine back), 103 after one that it did: then there is a file
+    EVENTS.cancel.
     """
     with open(parcel_path, "rb") as stream:
         parcel = protocol.read_parcel(stream.read())
     out = os.open(events_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    return _Keeper(parcel, out).run()
+    return _Keeper(parcel, out, events_path + ".cancel").run()
 
 
 class _Keeper:
-    def __init__(self, parcel: Message, out: int) -> None:
+    def __init__(self, parcel: Message, out: int, cancel_path: str) -> None:
         self._out = Events(out)
+        self._cancel_path = cancel_path
         self._progress = Progress(parcel, steady_now())
-        self._canceled = False
+        self._stopped = False
         self._child = 0
         self._tail = b""
         self._verdict: Any = None
@@ -53,21 +56,28 @@ class _Keeper:
     def run(self) -> int:
         signal.signal(signal.SIGTERM, self._asked_to_end)
         left = self._progress.rest(_log_size())
-        while left is not None and not self._canceled:
+        while left is not None and not self._stopped:
             status = self._one_worker(left)
-            if self._progress.current is not None and not self._canceled:
+            if self._progress.current is not None and not self._stopped:
                 self._lost(status)
             left = self._progress.rest(_log_size())
-        for message in self._progress.give_up("canceled", "was not started", steady_now()):
+        why = self._why_stopped()
+        for message in self._progress.give_up(why, "was not brought to its end", steady_now()):
             self._out.send(protocol.encode(message))
         failed = self._progress.failed
-        state = "canceled" if self._canceled else "done"
+        state = why if self._stopped else "done"
         parcel = self._progress.parcel["parcel"]
         self._out.send(protocol.encode(protocol.parcel_end(parcel, state, failed)))
-        return CANCELED if self._canceled else TASK_FAILED if failed else DONE
+        if self._stopped:
+            return CANCELED if why == "canceled" else PREEMPTED
+        return TASK_FAILED if failed else DONE
+
+    def _why_stopped(self) -> str:
+        """Return the word for a SIGTERM, which tells not who sent it."""
+        return "canceled" if os.path.exists(self._cancel_path) else "preempted"
 
     def _asked_to_end(self, _number: int, _frame: Any) -> None:
-        self._canceled = True
+        self._stopped = True
         if self._child:
             os.kill(self._child, signal.SIGTERM)
 
@@ -116,6 +126,8 @@ class _Keeper:
             self._look()
 
     def _pass_on(self, line: bytes) -> None:
+        if line.startswith(protocol.END_PREFIX) and self._why_stopped() == "preempted":
+            line = protocol.preempted(line)
         self._progress.note(line, steady_now())
         if not line.startswith(protocol.PARCEL_PREFIX):
             self._out.send(line + b"\n")

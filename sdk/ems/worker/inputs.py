@@ -13,9 +13,10 @@ from . import places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional, Sequence, Tuple
+    from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 
     Stamp = Tuple[int, int, int]
+    Rows = List[List[Any]]
 
 
 class InputMissing(Exception):
@@ -23,7 +24,7 @@ class InputMissing(Exception):
 
 
 class InputChanged(Exception):
-    """An input file that changed since its digest was found."""
+    """An input file or folder that changed since its digest was found."""
 
 
 class Inputs:
@@ -35,6 +36,7 @@ class Inputs:
         self._places: Dict[str, Any] = {}
         self._named: Dict[Tuple[str, str], str] = {}
         self._watched: Dict[str, Stamp] = {}
+        self._folders: Dict[str, Rows] = {}
         self._digests: Dict[str, str] = {}
         self.pickle = False
 
@@ -45,8 +47,8 @@ class Inputs:
     def begin(self, pickle: bool) -> None:
         """Start watching afresh (a version)."""
         self.pickle = pickle
-        if self._watched:
-            self._watched = {}
+        if self._watched or self._folders:
+            self._watched, self._folders = {}, {}
 
     def locate(self, digest: str) -> str:
         """Return the path of an object as it lies there; raises InputMissing or InputChanged."""
@@ -64,14 +66,16 @@ class Inputs:
         place = self._places.get(digest)
         if place is None:
             return None
-        path = place if isinstance(place, str) else place[0]
+        path = str(place if isinstance(place, str) else place[0])
         try:
-            stamp = _stamp(path)
+            rows = _rows_in(place)
+            if rows is not None:
+                _compare(path, rows, rows_of(path), "changed after its digest was found")
+            elif tuple(place[1:]) != stamp_of(path) and not isinstance(place, str):
+                raise InputChanged("input %s changed after its digest was found" % path)
         except OSError:
             raise InputMissing("input %s is gone" % path) from None
-        if not isinstance(place, str) and tuple(place[1:]) != stamp:
-            raise InputChanged("input %s changed after its digest was found" % path)
-        return str(path)
+        return path
 
     def file(self, digest: str, name: str) -> str:
         """Return a path of the object that ends in `name`, and watch it."""
@@ -90,7 +94,8 @@ class Inputs:
         """Return a folder that ends in `name` and holds the files of a tree object."""
         place = self._place(digest)
         if place is not None and os.path.isdir(place):
-            self._watch_folder(place)
+            rows = _rows_in(self._places[digest])
+            self._folders.setdefault(place, rows_of(place) if rows is None else rows)
             return place
         target = self.locate(digest)
         self._watch(target, digest)
@@ -117,28 +122,28 @@ class Inputs:
         return path
 
     def _watch(self, path: str, digest: str) -> None:
-        self._watched.setdefault(path, _stamp(path))
+        self._watched.setdefault(path, stamp_of(path))
         self._digests[os.path.realpath(path)] = digest
-
-    def _watch_folder(self, place: str) -> None:
-        for parent, _, names in os.walk(place):
-            for name in names:
-                path = os.path.join(parent, name)
-                self._watched.setdefault(path, _stamp(path))
 
     def digest_of(self, path: str) -> Optional[str]:
         """Return the digest if this real path is an input that was handed out."""
         return self._digests.get(path)
 
     def check(self) -> None:
-        """Raise InputChanged if a file that was handed out is no longer what it was."""
+        """Raise InputChanged if a file or folder that was handed out is no longer what it was."""
         for path, stamp in self._watched.items():
             try:
-                same = _stamp(path) == stamp or self._still_holds(path)
+                same = stamp_of(path) == stamp or self._still_holds(path)
             except OSError:
                 same = False
             if not same:
                 raise InputChanged("input %s changed while the task read it" % path)
+        for path, rows in self._folders.items():
+            try:
+                now = rows_of(path)
+            except OSError:
+                raise InputChanged("input %s is gone, which the task read" % path) from None
+            _compare(path, rows, now, "changed while the task read it")
 
     def _still_holds(self, path: str) -> bool:
         """Whether an object that was put once more meanwhile is still what its digest says."""
@@ -147,9 +152,45 @@ class Inputs:
         return digest_file(path) == self._digests.get(os.path.realpath(path))
 
 
-def _stamp(path: str) -> Stamp:
+def stamp_of(path: str) -> Stamp:
+    """Return what tells a changed file from an unchanged one: size, mtime and inode."""
     found = os.stat(path)
     return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def rows_of(folder: str) -> Rows:
+    """Return [path with forward slashes, size, mtime_ns, inode] of each file below, sorted.
+
+    Raises OSError for what can't be read.
+    """
+    found: Rows = []
+    for parent, _, names in os.walk(folder, onerror=_raise):
+        for name in names:
+            path = os.path.join(parent, name)
+            relative = os.path.relpath(path, folder).replace(os.sep, "/")
+            found.append([relative, *stamp_of(path)])
+    found.sort()
+    return found
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
+def _rows_in(place: Any) -> Optional[Rows]:
+    """Return the rows of a folder's place; None for a file's and for a bare path."""
+    return place[1] if len(place) == 2 and not isinstance(place, str) else None
+
+
+def _compare(folder: str, before: Rows, now: Rows, how: str) -> None:
+    """Raise InputChanged that names a file which is new, gone or another."""
+    if before == now:
+        return
+    known, here = ({row[0]: row[1:] for row in rows} for rows in (before, now))
+    for name in sorted(known.keys() | here.keys()):
+        if known.get(name) != here.get(name):
+            what = "is gone" if name not in here else "is new" if name not in known else "changed"
+            raise InputChanged("input %s %s: %s %s" % (folder, how, name, what))
 
 
 def _link(target: str, path: str) -> None:

@@ -6,13 +6,18 @@ run. Both sides import this module: the worker and the backends that talk to it.
 To the worker, a parcel (`null` or a missing key means the default in brackets):
   {"schema":1, "parcel":id, "code":{"dir":folder, "files":{path: digest}, "modules":{module: path},
   "search":[folders on sys.path, relative]}, "env":{"python":"3.11", package: version},
-  "tasks":[task…], "places":{digest: path or [path, size, mtime_ns, inode]}, "objects":[folders],
+  "tasks":[task…], "places":{digest: place}, "objects":[folders],
   "outbox":folder, "scratch":folder, "attempts":folder, "fsync":bool, "log_from":int,
   "versions":[{"v":hex, "gen":1, "try":1, "task":index, "args":{name: tree}, "seed":int}…]}
+A place is where an object lies that is in none of the folders, with what it was when its digest was
+found: [file, size, mtime_ns, inode], or [folder, [[relative path, size, mtime_ns, inode]…]] with a
+row for every file below; a bare path is watched from the task's start on only.
 A task is {"kind":"python", "name", "module", "qualname", "modules":[…], "pickle":bool,
 "timeout_s", "memory_gib"} or {"kind":"command", "name", "template" or "argv":[…],
 "outputs":{name: path}, "files":{path: digest}, "timeout_s", "memory_gib"}.
 From the worker: hello, then for each version any number of `report` and one `end`, then `parcel`.
+After a SIGTERM a warm worker says `canceled`; whoever started it knows whether it asked for that. A
+worker on its own (`run`) says `preempted`, unless a file EVENTS.cancel tells that EMS asked.
 """
 
 from __future__ import annotations
@@ -26,6 +31,9 @@ if TYPE_CHECKING:
     Message = Dict[str, Any]
 
 SCHEMA = 1
+"""The schema that is written here."""
+OLDEST = 1
+"""The oldest schema that is read here: one release back."""
 END_PREFIX = b'{"ev":"end"'
 PARCEL_PREFIX = b'{"ev":"parcel"'
 HELLO_PREFIX = b'{"ev":"hello"'
@@ -57,10 +65,10 @@ def decode(line: bytes) -> Message:
 def check_schema(message: Message, what: str) -> Message:
     """Return the message if its schema can be read here; raises ProtocolError otherwise."""
     schema = message.get("schema")
-    if schema != SCHEMA:
+    if type(schema) is not int or not OLDEST <= schema <= SCHEMA:
         raise ProtocolError(
-            "%s has schema %r, and this worker reads %d; use the same release of EMS on both sides"
-            % (what, schema, SCHEMA)
+            "%s has schema %r, and this worker reads %d to %d; use the same release of EMS on both "
+            "sides" % (what, schema, OLDEST, SCHEMA)
         )
     return message
 
@@ -114,6 +122,21 @@ def lost_end(
     made["t0"], made["t1"], made["cpu_s"], made["rss_mib"] = t0, t1, 0.0, rss_mib
     made["log"], made["metrics"] = log, []
     return made
+
+
+def preempted(line: bytes) -> bytes:
+    """Return the line of an `end` for a worker that nobody of EMS asked to end.
+
+    A worker can't tell who sent its SIGTERM, and says `canceled`.
+    """
+    if b'"reason":"canceled"' not in line:
+        return line
+    message = decode(line)
+    if message["ok"] or message["reason"] != "canceled":
+        return line
+    message["reason"], message["signal"] = "preempted", 15
+    message["error"]["message"] = "its worker got a SIGTERM that EMS did not send"
+    return encode(message)[:-1]
 
 
 def parcel_end(parcel: str, state: str, failed: Optional[Message]) -> Message:

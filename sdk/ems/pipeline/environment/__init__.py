@@ -3,6 +3,6 @@
 `Environment.of(project, declared).parts(packages)` is the way in.
 """
 
-from .environment import Environment, mismatches
+from .environment import Environment
 
-__all__ = ["Environment", "mismatches"]
+__all__ = ["Environment"]

@@ -216,12 +216,3 @@ def _modules(value: Any) -> list[tuple[str, str]]:
             )
         found.append((name, version))
     return sorted(found)
-
-
-def mismatches(wanted: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
-    """Return a phrase for each part that a worker can verify and that is not the same here."""
-    found: list[str] = []
-    for name in sorted(wanted):
-        if ":" not in name and here.get(name, "") != wanted[name]:
-            found.append(f"{name} {here.get(name) or 'is missing'} (declared {wanted[name]})")
-    return found
