@@ -157,7 +157,12 @@ class Session:
         return Project.of(self.start, self.cache)
 
     def close(self) -> None:
-        """Close the store, if it was opened and is this session's own; a shared one stays open."""
+        """Close the store, if it was opened and is this session's own; a shared one stays open.
+
+        Runs of the session can still be looked at, and no further one is started.
+        """
+        if "project" in self.__dict__:
+            self.project.close()
         if "store" in self.__dict__ and not self._shares:
             self.store.close()
 
@@ -178,13 +183,11 @@ class Session:
         from ems.pipeline.inputs import StoreInputs
         from ems.pipeline.results import Results
         from ems.pipeline.specs import Specs
-        from ems.worker.values import call_main
 
         arguments = checked(pipeline, params, words=words)
-        environment = Environment.of(self.project, self.settings.environment)
         file = Path(getattr(pipeline.fn, "__code__").co_filename)  # noqa: B009
-        script = pipeline.fn.__module__ == "__main__" and file.is_file()
-        call_main(self.project.name_of(file) or "" if script else "")
+        self._name_main(pipeline, file)
+        environment = Environment.of(self.project, self.settings.environment)
         specs = Specs(self.project, environment, file.parent, run_id)
         results = Results(self.store)
         graph = Graph(specs.prefix, StoreInputs(self.store, results, writes=writes))
@@ -198,6 +201,13 @@ class Session:
         params_tree = graph.tree(_defaults(pipeline, arguments), [], f"pipeline {pipeline.name}")
         shown = os.path.relpath(file) if file.is_absolute() else str(file)
         return Written(pipeline.name, shown, params_tree, graph, wanted, holder[0], specs, results)
+
+    def _name_main(self, pipeline: Pipeline[..., Any], file: Path) -> None:
+        """Say by which name workers import the pipeline's file where it is this `__main__`."""
+        from ems.worker.values import call_main
+
+        script = pipeline.fn.__module__ == "__main__" and file.is_file()
+        call_main(self.project.name_of(file) or "" if script else "")
 
     def run(
         self,
@@ -213,27 +223,21 @@ class Session:
         facts = self._facts(options)
         with quick_gc():
             written = self.write(
-                pipeline,
-                params,
-                facts.id,
-                words=words,
-                until=options.until,
+                pipeline, params, facts.id, words=words, until=options.until,
                 writes=self.store.writable,
-            )
+            )  # fmt: skip
             _check_names(written, options.rerun)
             _check_places(written)
             room = self._room(written, options.jobs)
             return execute(
-                written,
-                facts,
-                self.store,
+                written, facts, self.store,
                 lambda: self.backend(options.jobs),
                 room,
                 self.cache / "bundles",
                 observer or Observer(),
                 Policy(keep_going=options.keep_going, rerun=frozenset(options.rerun)),
                 lambda runner: self._held(runner, room),
-            )
+            )  # fmt: skip
 
     def plan(
         self,
@@ -299,7 +303,10 @@ def run(
         raise UsageError("ems.run", f"takes a function under @ems.pipeline, not {pipeline!r}")
     file = Path(pipeline.fn.__code__.co_filename)
     session = Session.open(file if file.is_file() else None)
-    done = session.run(pipeline, params, options)
+    try:
+        done = session.run(pipeline, params, options)
+    finally:
+        session.close()
     if done.state != "done":
         raise RunFailed(done)
     return done

@@ -96,7 +96,7 @@ def test_what_this_machine_does_not_provide_is_impossible(
     assert (status.state, status.reason) == (JobState.FAILED, Reason.IMPOSSIBLE)
     assert "allowed: " in status.detail
     assert place.ends(handle)[0]["reason"] == "impossible"
-    plain = place.job(["true"], on=("batch", "local"), name="x")
+    plain = place.job(["true"], on=("batch", "local"))
     assert place.finish(place.backend.submit([plain])[0]).state is JobState.SUCCEEDED
 
 

@@ -281,6 +281,8 @@ def test_links_go_with_their_objects_and_stay_with_them(lab: Store) -> None:
     going = linked(lab, digest_bytes(b"a"))
     staying = linked(lab, digest_bytes(b"b"))
     gone = linked(lab, "ab" * 32)
+    (gone[1] / "model.d.4194304").mkdir()  # counts once
+    (gone[1] / "model.d.4194304/tool").write_text("")
     assert set(find_garbage(lab, grace_s=NO_GRACE).folders.values()) == {0, 6}
     drop(lab, "run-a")
     garbage, freed = collect(lab)
@@ -297,7 +299,8 @@ def test_links_to_what_a_living_runner_may_use_wait(lab: Store) -> None:
     links = linked(lab, digest_bytes(b"a"))
     with lab.session("run-b"):
         garbage, freed = collect(lab)
-        assert freed == garbage.bytes == 0
+        assert freed == garbage.bytes
+        assert garbage.folders == {}
         assert all(path.exists() for path in links)
     lab.watch.forget()
     collect(lab)

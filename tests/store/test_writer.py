@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ from ems.errors import StoreError
 from ems.store.entries import Claim, Ended, Record, Revoke
 from ems.store.folder import FolderRoot
 from ems.store.leases import beat_key
-from ems.store.log import Log, name
+from ems.store.log import Log
+from ems.store.log import name as segment_name
 from ems.store.reach import read_log
 from ems.store.store import Store, Timing
 from tests.rigs import rig
 from tests.rigs.mounts import namespace
-from tests.store.making import failed, opened, record, version
+from tests.store.making import QUICK, failed, opened, record, version
 
 VERSIONS = [version(n) for n in range(10)]
 SLOW = Timing(beat_s=0.5, stale_s=4.0)
@@ -703,4 +705,101 @@ def test_claims_wait_for_no_disk_and_are_hardened_with_the_next_group(
         assert hard == []
         writer.record(record(0))
         writer.flush()
-    assert hard == [name(1), name(2)]
+    assert hard == [segment_name(1), segment_name(2)]
+
+
+def unwritable(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """From now on heartbeats are not renewed: `act` happens instead."""
+    monkeypatch.setattr(FolderRoot, "freshen", lambda *_: act())
+
+
+def fail() -> None:
+    raise StoreError("root", "no space to write", "free some")
+
+
+def test_who_is_taken_for_dead_soon_is_told(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = opened(tmp_path / "root", cache)
+    other, _ = opened(tmp_path / "root", tmp_path / "other")
+    with store.session("run-1") as writer:
+        writer.claim(VERSIONS)
+        unwritable(monkeypatch, fail)
+        beat = store.root.stat(beat_key(writer.runner_id))
+        assert beat is not None
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            try:
+                writer.poll()
+            except StoreError as e:
+                assert "heartbeat" in str(e)
+                assert "no space to write" in str(e)
+                break
+            time.sleep(0.01)
+        else:
+            raise AssertionError("nobody was told")
+        assert time.time() - beat.mtime < QUICK.stale_s
+        with pytest.raises(StoreError, match="heartbeat"):
+            writer.claim(VERSIONS)
+        monkeypatch.undo()
+        while time.monotonic() < until:
+            try:
+                assert writer.claim(VERSIONS).won
+                break
+            except StoreError:
+                time.sleep(0.01)
+        else:
+            raise AssertionError("a heartbeat that is written again counts")
+    other.close()
+
+
+def test_a_heartbeat_that_hangs_is_told(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = opened(tmp_path / "root", cache)
+    go_on = threading.Event()
+    with store.session("run-1") as writer:
+        unwritable(monkeypatch, lambda: [go_on.wait(20), None][1])
+        time.sleep(QUICK.stale_s)
+        with pytest.raises(StoreError, match="heartbeat"):
+            writer.claim(VERSIONS)
+        go_on.set()
+
+
+def test_a_heartbeat_that_fails_for_a_moment_is_no_fault(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.session("run-1") as writer:
+        unwritable(monkeypatch, fail)
+        time.sleep(QUICK.beat_s * 1.5)
+        writer.claim(VERSIONS)
+        monkeypatch.undo()
+
+
+_STOPPED = """
+import sys
+from pathlib import Path
+from tests.store.making import opened, version
+store, _ = opened(sys.argv[1], Path(sys.argv[2]))
+with store.session("run-1") as writer:
+    for line in sys.stdin:
+        writer.poll()
+        print(len(writer.claim([version(n) for n in range(10)]).gens), flush=True)
+"""
+
+
+def test_who_was_stopped_and_goes_on_is_not_at_fault(tmp_path: Path, cache: Path) -> None:
+    args = [sys.executable, "-c", _STOPPED, str(tmp_path / "root"), str(cache)]
+    with subprocess.Popen(
+        args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(2):
+            process.stdin.write("claim\n")
+            assert process.stdout.readline() == "10\n"
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(1.0)
+            process.send_signal(signal.SIGCONT)
+        process.stdin.close()
+        assert process.wait() == 0

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from ems.hashing import digest_bytes
 from tests.worker.shipped import Shipped
 

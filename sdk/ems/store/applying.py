@@ -2,7 +2,8 @@
 
 The rules of contract 5 and 6 that every reader follows stand here: the first record of a version
 that is not revoked wins and settles the claim; a claim counts when its generation is higher than
-the last; a release frees; a revocation reaches only what its author knew. Knows nothing of files and of connections.
+the last; a release frees; a revocation reaches only what its author knew. Knows nothing of
+files and of connections.
 """
 
 from __future__ import annotations

@@ -100,9 +100,7 @@ def find_garbage(
         orphans={d: size for d, size in loose.items() if d not in condemned},
         condemned={d: size for d, size in loose.items() if d in condemned},
         leftovers=list(_leftovers(store, old, needed, kept, heads, now, grace_s)),
-        folders=litter.dangling(store.root, sorted(staying))
-        | litter.half_made(store.root, now, grace_s)
-        | litter.dead_scratch(store.root, now, grace_s, bool(heads)),
+        folders=litter.folders(store.root, sorted(staying), now, grace_s, bool(heads)),
         runners=sorted(heads),
         head=history.head,
     )

@@ -86,12 +86,21 @@ class Heartbeat:
     """Our own sign of life. `fault` is what the last beat met, if it failed."""
 
     def __init__(
-        self, root: Root, clock: Clock, runner: str, run: str, head: int, beat_s: float
+        self,
+        root: Root,
+        clock: Clock,
+        runner: str,
+        run: str,
+        head: int,
+        beat_s: float,
+        stale_s: float = 20.0,
     ) -> None:
         self._root = root
         self._clock = clock
         self._key = beat_key(runner)
         self._every_s = beat_s
+        self._stale_s = stale_s
+        self._most_s = max(stale_s - beat_s, stale_s / 2)
         self._data = json.dumps(
             {
                 "schema": SCHEMA,
@@ -107,9 +116,13 @@ class Heartbeat:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="ems-heartbeat", daemon=True)
         self.fault: StoreError | None = None
+        self._tried = threading.Condition()
+        self._last = time.monotonic()
+        """When the last beat that was written began."""
 
     def start(self) -> None:
         """Write the first beat, then go on in a thread."""
+        self._last = time.monotonic()
         self._root.put(self._key, self._data)
         self._tell_time()
         self._thread.start()
@@ -121,16 +134,49 @@ class Heartbeat:
         with contextlib.suppress(StoreError):  # else it will be stale
             self._root.delete([self._key])
 
+    def check(self) -> None:
+        """Raise StoreError where no beat could be written for so long that we soon count as dead.
+
+        A process that was stopped and goes on has no fault: what its thread is at is waited for.
+        """
+        if self._in_time():
+            return
+        with self._tried:
+            self._tried.wait_for(lambda: self.fault or self._in_time(), self._stale_s)
+            if self._in_time():
+                return
+            fault = self.fault or StoreError(
+                self._root.url, "its writing hangs", "emsctl run, once the store can be written"
+            )
+        raise StoreError(
+            self._root.url,
+            f"the heartbeat can't be written for {self._lapse():.0f} s ({fault.problem}); others"
+            " may take this run's work over",
+            fault.next_step,
+        )
+
+    def _lapse(self) -> float:
+        return time.monotonic() - self._last
+
+    def _in_time(self) -> bool:
+        return self._lapse() <= self._most_s
+
     def _loop(self) -> None:
         while not self._stop.wait(self._every_s):
+            began = time.monotonic()
             try:
-                # a touch needs no space on a full disk; S3 has no such thing
-                if not (self._root.probes and self._root.freshen(self._key)):
-                    self._root.put(self._key, self._data)
-                self._tell_time()
-                self.fault = None
+                self._beat()
+                self._last, self.fault = began, None
             except StoreError as e:
                 self.fault = e
+            with self._tried:
+                self._tried.notify_all()
+
+    def _beat(self) -> None:
+        # a touch needs no space on a full disk; S3 has no such thing
+        if not (self._root.probes and self._root.freshen(self._key)):
+            self._root.put(self._key, self._data)
+        self._tell_time()
 
     def _tell_time(self) -> None:
         stat: Stat | None = self._root.stat(self._key)

@@ -22,6 +22,16 @@ _HEX = frozenset("0123456789abcdef")
 _DAY_S = 86400.0
 
 
+def folders(
+    root: Root, staying: Sequence[str], now: float, grace_s: float, anybody: bool
+) -> dict[str, int]:
+    """Return all folders that may go -> bytes, when these objects stay (sorted digests)."""
+    links = dangling(root, staying)
+    inner = half_made(root, now, grace_s)
+    more = {key: size for key, size in inner.items() if key.rpartition("/")[0] not in links}
+    return links | more | dead_scratch(root, now, grace_s, anybody)
+
+
 def dangling(root: Root, staying: Sequence[str]) -> dict[str, int]:
     """Return folders of links to none of these digests (sorted) -> bytes of the copies in them."""
     found: dict[str, int] = {}
@@ -44,10 +54,10 @@ def half_made(root: Root, now: float, grace_s: float) -> dict[str, int]:
         inner = dict(_folders(root, f"{LINKS}{digest}"))
         for name, changed in inner.items():
             final, _, pid = name.rpartition(".")
-            if final in inner and pid.isdigit() and not _lives(int(pid)):
-                if now - changed > grace_s:
-                    key = f"{LINKS}{digest}/{name}"
-                    found[key] = _size(root, key)
+            old = final in inner and now - changed > grace_s
+            if old and pid.isdigit() and not _lives(int(pid)):
+                key = f"{LINKS}{digest}/{name}"
+                found[key] = _size(root, key)
     return found
 
 
@@ -72,11 +82,11 @@ def dead_scratch(root: Root, now: float, grace_s: float, anybody: bool) -> dict[
 
 def halves(root: Root, now: float, grace_s: float) -> Iterator[Stat]:
     """Yield temporary files at the top, of those who made the store and were killed."""
-    if isinstance(root, FolderRoot):
-        for name in os.listdir(root.at):
-            if name.startswith(TEMP) and (seen := root.stat(name)) is not None:
-                if now - seen.mtime > grace_s:
-                    yield seen
+    names = os.listdir(root.at) if isinstance(root, FolderRoot) else ()
+    for name in names:
+        seen = root.stat(name) if name.startswith(TEMP) else None
+        if seen is not None and now - seen.mtime > grace_s:
+            yield seen
 
 
 def _starts_one(name: str, digests: Sequence[str]) -> bool:

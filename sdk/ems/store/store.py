@@ -204,9 +204,8 @@ class Store:
             self.committer.may_write()
         self.committer.close_gaps()
         runner = new_runner_id()
-        beat = Heartbeat(
-            self.root, self._clock, runner, run_id, self.index.applied, self._timing.beat_s
-        )
+        times = self._timing.beat_s, self._timing.stale_s
+        beat = Heartbeat(self.root, self._clock, runner, run_id, self.index.applied, *times)
         parts = Parts(
             self.committer, self.index, self.objects, self.watch, beat, self._timing.gather_s
         )

@@ -102,7 +102,7 @@ class Writer:
         What was revoked, released or recorded of them before is written first. It does not wait
         for the disk: a claim is worth nothing after a power cut.
         """
-        self._raise_fault()
+        self._may_go_on()
         committer, plan, forced = self._parts.committer, Plan(), frozenset(force)
 
         def decide() -> Sequence[Entry]:
@@ -130,7 +130,7 @@ class Writer:
 
         What is wanted by force is returned when its holder has recorded it, or is gone.
         """
-        self._raise_fault()
+        self._may_go_on()
         if not self._busy:
             return []
         self._parts.committer.refresh()
@@ -315,6 +315,11 @@ class Writer:
         with self._cond:
             self._fault = fault
             self._cond.notify_all()
+
+    def _may_go_on(self) -> None:
+        """Raise what the writer's thread met, or that others soon take us for dead."""
+        self._raise_fault()
+        self._parts.heartbeat.check()
 
     def _raise_fault(self) -> None:
         fault = self._fault

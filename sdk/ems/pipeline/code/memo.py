@@ -136,6 +136,14 @@ class Memo:
         with contextlib.suppress(OSError):
             self._loaded = self._write()
 
+    def close(self) -> None:
+        """Save, and close the file of texts: what is asked of it from here on is read anew."""
+        self.save()
+        for kept in self._kept.values():
+            if not isinstance(kept.texts, bytes):
+                kept.texts[0].close()
+        self._kept = {}
+
     def _write(self) -> Stamp:
         texts: list[bytes] = []
         entries: dict[str, tuple[object, ...]] = {}

@@ -131,6 +131,10 @@ class Project:
         """Keep what was read for the next process."""
         self.files.memo.save()
 
+    def close(self) -> None:
+        """Let go of the file of remembered facts; code that was read stays known."""
+        self.files.memo.close()
+
     def assemble(
         self,
         reach: Reach,
