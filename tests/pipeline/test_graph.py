@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ from ems.pipeline.pending import Pending, name_of, node_of
 class Inputs:
     def __init__(self) -> None:
         self.listings: dict[str, bytes] = {}
+
+    def prefetch(self, paths: Iterable[str]) -> None:
+        pass
+
+    def place(self, path: str, digest: str) -> list[Any]:
+        return [path]
 
     def file(self, path: str) -> tuple[str, int]:
         return digest_file(path), Path(path).stat().st_size

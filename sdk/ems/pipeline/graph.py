@@ -7,7 +7,7 @@ versions' results, stores or backends: what it needs of files and code digests i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -43,8 +43,10 @@ class Inputs(Protocol):
 
     listings: dict[str, bytes]
 
+    def prefetch(self, paths: Iterable[str]) -> None: ...
     def file(self, path: str) -> tuple[str, int]: ...
     def folder(self, path: str) -> tuple[str, int]: ...
+    def place(self, path: str, digest: str) -> list[Any]: ...
     def arrived(self, paths: list[str]) -> list[File]: ...
     def value(self, tree: Any) -> Any: ...
 
@@ -217,6 +219,11 @@ class Graph:
         for file in files:
             self.places.setdefault(file.digest, file.__fspath__())
         return files
+
+    def listed(self, paths: list[str]) -> list[File]:
+        """Return files as they were listed; their contents are read side by side."""
+        self.inputs.prefetch(paths)
+        return [File(path) for path in paths]
 
     def value(self, tree: Any) -> Any:
         """Return the value of a resolved tree, for a pipeline that is called while running."""

@@ -113,7 +113,7 @@ class Loading:
         known = board.graph.places
         found: dict[str, Any] = {}
         needed = [digest for call in calls for digest, _ in files_of(list(call["args"].values()))]
-        for digest in needed:
+        for digest in dict.fromkeys(needed):
             if digest in known:
                 found[digest] = self._place(os.path.abspath(known[digest]), digest)
             elif digest in board.graph.blobs:
@@ -124,8 +124,7 @@ class Loading:
 
     def _place(self, path: str, digest: str) -> Any:
         """Return a path with what tells whether it still holds what was hashed."""
-        inputs: Any = self._inputs
-        place: list[Any] = inputs.place(path, digest)
+        place = self._inputs.place(path, digest)
         listing = self._inputs.listings.get(digest)
         if listing is not None:
             self._store.objects.put_bytes(listing)

@@ -227,6 +227,7 @@ class Runner:
         """A result that is needed is gone or damaged: forget it and compute it again."""
         if self.board.states[upstream] not in DONE:
             return
+        self._store.refresh()  # where the whole store is gone, nothing is lost of it
         version = self._version(upstream)
         label = self._label(upstream)
         self._lost[version] = self._lost.get(version, 0) + 1
@@ -335,7 +336,7 @@ class Runner:
             self._observer.ran(work.label, end["t1"] - end["t0"])
             self._settle(version, end["content"], State.RAN)
             return
-        if end["reason"] == "canceled" and self._stopping:
+        if end["reason"] in ("canceled", "preempted") and self._stopping:
             self._writer.release([version])
             self.board.states[index] = State.WAITING
             return

@@ -159,7 +159,7 @@ def files(pattern: str, order: str = "arrival") -> list[Any]:
 
     graph = active.graph
     if order == "name":
-        return [File(path) for path in paths]
+        return [File(path) for path in paths] if graph is None else graph.listed(paths)
     if graph is None:
         from os import stat
 

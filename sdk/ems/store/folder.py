@@ -264,7 +264,14 @@ class FolderRoot:
             os.unlink(temp, dir_fd=self._fd)
 
     def _still_here(self, key: str) -> None:
-        if key != FORMAT and not has(self._fd, FORMAT):
+        """Raise where the folder lost its store, or its path is another folder's by now."""
+        if key == FORMAT:
+            return
+        try:
+            same = os.path.samestat(os.stat(self.at), os.fstat(self._fd))
+        except OSError:
+            same = False
+        if not same or not has(self._fd, FORMAT):
             raise vanished(self.url)
 
     def _explain(self, key: str, e: OSError, linking: bool = False) -> StoreError:
