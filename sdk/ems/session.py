@@ -364,16 +364,19 @@ def _check_places(written: Written) -> None:
 
     Those that are left out (`until`) may ask for what they like.
     """
-    board, specs = written.board, written.specs
-    states = zip(written.graph.nodes, board.states, strict=True)
-    named = {
-        name for node, state in states if state is not State.LEFT_OUT for name in _names_of(node)
-    }
+    specs = written.specs
     for task in specs.tasks():
         lack = CAPABILITIES.lack(specs.options(task).on, specs.of(task).env)
-        if lack is not None and task.name in named:
+        if lack is not None and task.name in _wanted_names(written):
             problem = f"{lack.problem} (allowed here: {lack.allowed})"
             raise UsageError(f"task {task.name}", problem, lack.next_step)
+
+
+def _wanted_names(written: Written) -> set[str]:
+    """Return the names of the tasks that are not left out."""
+    states = zip(written.graph.nodes, written.board.states, strict=True)
+    wanted = (node for node, state in states if state is not State.LEFT_OUT)
+    return {name for node in wanted for name in _names_of(node)}
 
 
 @contextmanager

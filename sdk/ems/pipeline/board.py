@@ -101,6 +101,9 @@ class Board:
             self.states.append(State.WAITING)
             self.contents.append(None)
             self.versions.append(None)
+            if not node.needs and not node.after:
+                self._nudge(node.index)
+                continue
             for index in {*node.needs, *node.after}:
                 self._consumers.setdefault(index, []).append(node.index)
                 if self.states[index] is State.LEFT_OUT:
@@ -160,8 +163,14 @@ class Board:
             index = self.ready.popleft()
             if self.states[index] is not State.READY:
                 continue
+            node = self.graph.nodes[index]
+            if node.lines is not None:  # nothing above it: its version is its recipe
+                self.versions[index] = node.recipe
+                self.states[index] = State.TAKEN
+                calls.append(index)
+                continue
             try:
-                if self._take(self.graph.nodes[index]):
+                if self._take(node):
                     calls.append(index)
             except (BadPick, Lost, Changed) as trouble:
                 self.states[index] = State.WAITING
@@ -181,8 +190,6 @@ class Board:
         return False
 
     def _version(self, node: Node) -> bytes:
-        if node.lines is not None:
-            return node.recipe
         return key_of(self.graph.prefix(node.task), self.lines(node))
 
     def lines(self, node: Node) -> tuple[str, ...]:

@@ -10,18 +10,15 @@ import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ems.errors import UsageError
 from ems.pipeline import active
 from ems.pipeline.keys import key_of, line_of, recipe_line
 from ems.pipeline.pending import Pending, node_of, steps_of
+from ems.pipeline.task import AFTER, Parameters, bind
 from ems.worker.files import Dir, File
 from ems.worker.values import Unkept, brief, canon, dump
-
-if TYPE_CHECKING:
-    from ems.pipeline.task import Parameters
-
 
 _SCALARS = frozenset((int, str, bool))
 
@@ -121,14 +118,16 @@ class Graph:
 
     def call(self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Add a call of a task and return its pending result."""
-        from ems.pipeline.task import AFTER, bind
-
         after = kwargs.pop(AFTER, None) if kwargs else None
         values = bind(task.name, task.parameters, args, kwargs)
         trees: list[Any] = []
         lines: list[str] | None = []
         needs: list[int] = []
         for at, value in enumerate(values):
+            if type(value) is int:  # a hundred thousand of them are written down in a second
+                trees.append(value)
+                lines.append(brief(int.__repr__(value)))
+                continue
             tree, line = self._argument(task, at, value, needs)
             trees.append(tree)
             lines.append(line)
@@ -303,8 +302,6 @@ class Shape:
     __slots__ = ("name", "of", "parameters")
 
     def __init__(self, name: str, of: str = "") -> None:
-        from ems.pipeline.task import Parameters
-
         self.name = name
         self.of = of
         self.parameters = Parameters((), 0, {})

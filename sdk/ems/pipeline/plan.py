@@ -83,8 +83,8 @@ def _planned(written: Written, store: Store, slots: int) -> Plan:
         counts = found.setdefault(node.task.name, Counter())
         what = _fate(board, node.index, state, seen)
         counts[what] += 1
-        if what == "run":
-            example.setdefault(node.task.name, node.label)
+        if what == "run" and node.task.name not in example:
+            example[node.task.name] = node.label
     expected = store.durations(list(found))
     rows = [
         PlanRow(
