@@ -7,12 +7,14 @@ defaults, unless `about` says otherwise.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -43,11 +45,15 @@ def sum_of(n: int) -> int:
     return n * (n + 1) // 2
 
 
+EMS_CACHE = Path(tempfile.mkdtemp(prefix="ems-bench-"))
+atexit.register(shutil.rmtree, EMS_CACHE, ignore_errors=True)
+
 # ---- EMS
 
 
 def ems_variables(environment: Environment, folder: Path) -> dict[str, str]:
-    return environment.variables(folder, EMS_CACHE=str(folder / "cache"))
+    """One cache for the whole of a run, as a machine has one: the warm-up fills it once."""
+    return environment.variables(folder, EMS_CACHE=str(EMS_CACHE))
 
 
 def ems_folder(folder: Path, *programs: str) -> None:

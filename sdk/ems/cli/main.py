@@ -135,3 +135,23 @@ def main(ctx: click.Context, store: str | None, folder: str | None) -> None:
     ctx.obj = store
     if folder:
         ctx.with_resource(_in_folder(folder))
+
+
+def entry() -> None:
+    """Run `emsctl` as a program of its own, and end without taking the interpreter apart.
+
+    By now everything is written and closed; freeing a large graph piece by piece would only let a
+    person wait (13 ms of 100 for a cached run of 1000 tasks).
+    """
+    import sys
+
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code
+        if not isinstance(code, int):
+            raise
+        with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)

@@ -7,14 +7,12 @@ and placement stand above it, once for all backends.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from ems.compute.job import Handle, Job, JobStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(NamedTuple):
     """What a backend can do, as data, so that nobody asks for its type.
 
     `push`: `wait` returns as soon as something changed. `warm`: workers are reused between

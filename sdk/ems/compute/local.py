@@ -10,7 +10,6 @@ import os
 import selectors
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import cast
@@ -65,8 +64,8 @@ class LocalBackend:
         self._limits = Limits()
         self._changed = False
         self.name = "local"
-        self.capabilities = replace(
-            machine.CAPABILITIES, gpus=bool(ids), most_jobs=self._total.slots
+        self.capabilities = machine.CAPABILITIES._replace(
+            gpus=bool(ids), most_jobs=self._total.slots
         )
 
     # -- the interface ----------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,17 +25,18 @@ _YOUNG_S = 1.0
 """After a failure nothing new is to start; what waited may have started just before we knew."""
 
 
-@dataclass(slots=True)
 class Flight:
     """One parcel at a backend; `versions` maps each hex version still to end to its node."""
 
-    handle: Handle
-    job: Job
-    versions: dict[str, int]
-    cursor: int = 0
-    shown: int = 0
-    running: bool = False
-    since: float = field(default_factory=time.monotonic)
+    __slots__ = ("cursor", "handle", "job", "running", "shown", "since", "versions")
+
+    def __init__(self, handle: Handle, job: Job, versions: dict[str, int]) -> None:
+        self.handle = handle
+        self.job = job
+        self.versions = versions
+        self.cursor = self.shown = 0
+        self.running = False
+        self.since = time.monotonic()
 
 
 class Flights:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
-from dataclasses import dataclass, field
 
 PARCEL_SECONDS = 0.03
 MOST_VERSIONS = 64
@@ -16,11 +15,13 @@ MOST_CHARACTERS = 256 * 1024
 _WEIGHT = 0.25
 
 
-@dataclass(slots=True)
 class Pace:
-    """Seconds a version of one task takes, hand-over included; 0 while nothing is known."""
+    """Seconds that a version of one task takes at its worker; 0 while nothing is known."""
 
-    seconds: float = 0.0
+    __slots__ = ("seconds",)
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
 
     def learn(self, seconds: float) -> None:
         """Take in one more measurement."""
@@ -36,16 +37,18 @@ class Pace:
         return max(1, min(MOST_VERSIONS, int(PARCEL_SECONDS / self.seconds)))
 
 
-@dataclass(slots=True)
 class Lane:
     """Ready versions that may travel together, first come first served."""
 
-    pace: Pace = field(default_factory=Pace)
-    waiting: deque[int] = field(default_factory=deque[int])
+    __slots__ = ("pace", "waiting")
+
+    def __init__(self) -> None:
+        self.pace = Pace()
+        self.waiting: deque[int] = deque()
 
 
 class Lanes:
-    """All ready versions by what they must have in common (task, resources, tries)."""
+    """All ready versions by what they must have in common, which is their task."""
 
     def __init__(self) -> None:
         self._lanes: dict[Hashable, Lane] = {}
@@ -71,7 +74,7 @@ class Lanes:
         return found
 
     def take(self, slots: int) -> tuple[Hashable, list[int]] | None:
-        """Return the next parcel's key and versions: the lane whose head has waited longest.
+        """Return the next parcel's key and versions: of the lane whose head was written first.
 
         Never more than an even share of the lane among `slots`, so that all have work to the end.
         """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ems.store.answers import Hit
 
@@ -16,8 +17,7 @@ State = tuple[int, str | None, Hit | None]
 """Generation of the last claim, its holder (None: given up), the winner."""
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
+class Beat(NamedTuple):
     """What a runner's heartbeat says, and when it was last written, by store time."""
 
     runner: str

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _MARKERS = (".ems.yaml", "pyproject.toml", ".git")
 # EMS itself, and modules that Python has built in: they win over any file.
@@ -17,8 +17,7 @@ _NEVER = frozenset(["ems", *sys.builtin_module_names])
 _FOREIGN = frozenset(["site-packages", "dist-packages", "__pycache__", "node_modules"])
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A module of the project: `path` is "" for a folder without `__init__.py`."""
 
     name: str

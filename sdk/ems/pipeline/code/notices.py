@@ -5,11 +5,10 @@ Knows marks and how they read. Does not decide where they are shown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class CodeWarning:
+class CodeWarning(NamedTuple):
     """A place in the code that EMS can't follow; `remedy` says how to declare what it reaches."""
 
     file: str

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ems.errors import UsageError
 
 from .finder import Finder, is_foreign
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """A function and where to find it. `live`: only this process has it (a cell, a closure)."""
 
     kind: Literal["project", "installed", "live"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .kept import kept
 from .markers import normal, requirement
@@ -18,8 +18,7 @@ from .markers import normal, requirement
 _FOLDERS = ("site-packages", "dist-packages")
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
+class Installed(NamedTuple):
     """Distributions by normal name; `imports` maps the top-level names of imports to them."""
 
     imports: dict[str, list[str]]

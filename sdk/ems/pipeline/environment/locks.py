@@ -6,9 +6,8 @@ Knows their forms and what they pin. Does not know what is installed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from ems.errors import UsageError
 from ems.hashing import digest_bytes
@@ -19,8 +18,7 @@ from .markers import normal, requirement
 _Tables = tuple[dict[str, str], list[str], dict[str, list[str]], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(NamedTuple):
     """Distributions by normal name: pinned versions, those without one, what they need."""
 
     digest: str
@@ -55,7 +53,7 @@ def _parse(cache: Path, path: Path, data: bytes, kind: str, python: str) -> Lock
         )
     lock = Lock(digest, {}, [], {})
     included = _requirements(lock, path, text, python)
-    return replace(lock, digest=digest_bytes(data + included)) if included else lock
+    return lock._replace(digest=digest_bytes(data + included)) if included else lock
 
 
 def _requirements(lock: Lock, path: Path, text: str, python: str) -> bytes:
