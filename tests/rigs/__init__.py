@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import pytest
 
 from tests.rigs import mounts, pythons
-from tests.rigs.pythons import NEWEST, OLDEST, interpreter
+from tests.rigs.pythons import BETWEEN, NEWEST, OLDEST, interpreter
 
-__all__ = ["NEWEST", "OLDEST", "RIGS", "Rig", "interpreter", "rig"]
+__all__ = ["BETWEEN", "NEWEST", "OLDEST", "RIGS", "Rig", "interpreter", "rig"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,11 @@ RIGS: Mapping[str, Rig] = {
         f"CPython {OLDEST}, the oldest that the worker runs on",
         lambda: pythons.missing(OLDEST),
         lambda: pythons.install(OLDEST),
+    ),
+    "python-between": Rig(
+        f"CPython {BETWEEN}, between the runner's oldest and the newest",
+        lambda: pythons.missing(BETWEEN),
+        lambda: pythons.install(BETWEEN),
     ),
     "python-newest": Rig(
         f"CPython {NEWEST}, the newest that the worker runs on",

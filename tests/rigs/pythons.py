@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 OLDEST = "3.8"
+BETWEEN = "3.12"
 NEWEST = "3.13"
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -22,8 +22,9 @@ _CREDENTIALS = {
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """A server that speaks S3, in this process, with a bucket `lab`; its address."""
-    moto = pytest.importorskip("moto.server")
     import logging
+
+    import moto.server as moto
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

@@ -195,7 +195,6 @@ def test_a_folder_that_changes_is_not_published(
 
 
 def test_seeds_reach_generators_that_load_late(shipped: Shipped) -> None:
-    pytest.importorskip("numpy")
     source = """
         def early():
             import random

@@ -14,7 +14,7 @@ import pytest
 
 from tests.pipeline.code.lab import LAB, TASKS
 from tests.pipeline.code.sandbox import Sandbox
-from tests.rigs import NEWEST, interpreter, rig
+from tests.rigs import BETWEEN, NEWEST, interpreter, rig
 
 SDK = Path(__file__).resolve().parents[3] / "sdk"
 
@@ -94,11 +94,9 @@ def test_digests_are_the_same_on_the_newest_python(sandbox: Sandbox) -> None:
     assert digests(str(interpreter(NEWEST)), sandbox) == PINNED
 
 
-def test_digests_are_the_same_on_python_3_12(sandbox: Sandbox) -> None:
-    python = interpreter("3.12")
-    if python is None:
-        pytest.skip("no Python 3.12 here")
-    assert digests(str(python), sandbox) == PINNED
+@rig("python-between")
+def test_digests_are_the_same_on_the_python_between(sandbox: Sandbox) -> None:
+    assert digests(str(interpreter(BETWEEN)), sandbox) == PINNED
 
 
 def test_digests_are_the_same_from_the_memo(sandbox: Sandbox) -> None:
