@@ -44,6 +44,9 @@ class Settings(_Found):
     """What the code runs in, unless a task says otherwise; as in `@ems.task(environment=…)`."""
     jobs: int | None = None
     """How many CPUs a run may use; all of them if not set, and `emsctl run -j` goes before it."""
+    stack: str | None = None
+    """The sky to use: a Pulumi stack's name, `ssm:REGION/NAME`, or a `.json` file, relative to this
+    file; `emsctl stack use` writes it."""
 
     @classmethod
     def load(cls, start: Path | str, *, store: str | None = None) -> Settings:
@@ -62,6 +65,7 @@ class Settings(_Found):
             store=_store(store, keys.get("store"), home, root),
             environment=keys.get("environment", {}),
             jobs=keys.get("jobs"),
+            stack=_stack(keys.get("stack"), home),
         )
 
 
@@ -96,6 +100,12 @@ def _store(flag: str | None, key: str | None, home: Path | None, root: Path) -> 
     return str(root / STORE_FOLDER)
 
 
+def _stack(key: str | None, home: Path | None) -> str | None:
+    if key is None or home is None or not key.endswith(".json"):
+        return key
+    return str(_plain(home / Path(key).expanduser()))
+
+
 def _plain(path: Path) -> Path:
     return Path(os.path.normpath(path))
 
@@ -119,6 +129,7 @@ _KEYS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "store": (_is_text, "a folder or s3://bucket/prefix"),
     "environment": (_is_environment, "a mapping, such as `requirements: requirements.txt`"),
     "jobs": (_is_count, "a whole number from 1"),
+    "stack": (_is_text, "a Pulumi stack's name, ssm:REGION/NAME, or a path that ends in .json"),
 }
 
 

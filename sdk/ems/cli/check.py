@@ -1,4 +1,7 @@
-"""`emsctl check`: this machine, this installation, the store; what is broken and how to mend it."""
+"""`emsctl check`: this machine, the installation, store and sky; what is broken and how to mend it.
+
+Knows machine and store. What is said of the sky stands in `check_stack.py`.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from ems.errors import FAULT, EmsError
 from ems.units import gib_text
 
 if TYPE_CHECKING:
+    from ems.cli.check_stack import Findings
     from ems.settings import Settings
     from ems.store.store import Store
 
@@ -32,26 +36,41 @@ Problem = tuple[str, str, str]
 @click.option(
     "--all", "everything", is_flag=True, help="Read and verify every object of the store."
 )
+@click.option(
+    "--stack",
+    metavar="REF",
+    help="The sky to look over: a Pulumi stack, ssm:REGION/NAME, FILE.json.",
+)
 @output_option
 @click.pass_context
-def check(ctx: click.Context, everything: bool, output: str) -> None:
-    """Look over this machine and the store; exit 1 if something is broken.
+def check(ctx: click.Context, everything: bool, stack: str | None, output: str) -> None:
+    """Look over this machine, the store and the sky; exit 1 if something is broken.
 
     A sample of the store's objects is read and compared with their digests, or all with --all.
 
+    The sky is the one that --stack or .ems.yaml names: whether its outputs can be read, whether AWS
+    still has what they describe (queues, buckets, file systems, registries, clusters), and whether
+    the account's quotas let its queues start anything. Of a stack for which `pulumi up` has not yet
+    been run, settings, account and quotas are looked over, in a checkout.
+
     \b
-    JSON: {machine, versions, settings, store, problems: [{where, what, next}]}.
+    JSON: {machine, versions, settings, store, stack, problems: [{where, what, next}]}.
+    `stack` is null where none is named, else {reference, readable, where, environment,
+    account, sites: {name: region}, as_described, notes}.
     """
     settings = settings_of(ctx)
     problems: list[Problem] = []
+    sky = _sky(stack or settings.stack)
     document: dict[str, Any] = {
         "machine": _machine(),
         "versions": {"ems": __version__, "python": platform.python_version()},
         "settings": str(settings.file) if settings.file else None,
         "store": _store(settings, everything, problems),
+        "stack": sky.document() if sky else None,
         "problems": [],
     }
     problems += _space(settings)
+    problems += sky.problems if sky else []
     if output == "json":
         found = [{"where": a, "what": b, "next": c} for a, b, c in problems]
         print_json({**document, "problems": found})
@@ -59,6 +78,15 @@ def check(ctx: click.Context, everything: bool, output: str) -> None:
         _print(document, problems)
     if problems:
         ctx.exit(FAULT)
+
+
+def _sky(reference: str | None) -> Findings | None:
+    """Return what there is to say of the environment that is named; None where none is."""
+    if reference is None:
+        return None
+    from ems.cli.check_stack import look_over
+
+    return look_over(reference, Path.cwd())
 
 
 def _machine() -> dict[str, Any]:
@@ -160,11 +188,12 @@ def _print(document: dict[str, Any], problems: Sequence[Problem]) -> None:
                 store["url"] + ("" if store["exists"] else " (none yet; the first run makes it)"),
             ),
             *_store_facts(store),
+            *_sky_facts(document["stack"]),
         ]
     )
     print_section("problems" if problems else "nothing is broken")
     for where, what, next_step in problems:
-        print(f"{where}: {what}. Try: {next_step}")
+        print(f"{where}: {what}. Try: {next_step}" if next_step else f"{where}: {what}")
 
 
 def _store_facts(store: dict[str, Any]) -> list[tuple[str, str]]:
@@ -180,4 +209,17 @@ def _store_facts(store: dict[str, Any]) -> list[tuple[str, str]]:
             "objects",
             f"{store['objects']}, {size(store['object_bytes'])}; verified: {store['verified']}",
         ),
+    ]
+
+
+def _sky_facts(sky: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if sky is None:
+        return []
+    described = {True: "yes", False: "no, see problems", None: "could not be seen in full"}
+    sites = [f"{name} ({region})" for name, region in sky.get("sites", {}).items()]
+    return [
+        ("stack", sky.get("where") or f"{sky['reference']}, which can't be read"),
+        ("sites", ", ".join(sites)),
+        ("as described", described[sky["as_described"]] if "as_described" in sky else ""),
+        ("notes", "\n".join(sky["notes"])),
     ]

@@ -26,7 +26,8 @@ COMMANDS = {
     "logs": ("ems.cli.logs", "Print what tasks wrote; -f follows a run."),
     "export": ("ems.cli.export", "Write a version as a folder: code, data, timing, results."),
     "gc": ("ems.cli.gc", "Delete what no kept run needs."),
-    "check": ("ems.cli.check", "Look over this machine and the store."),
+    "stack": ("ems.cli.stack", "Find the sky that a project uses, and say what it offers."),
+    "check": ("ems.cli.check", "Look over this machine, the store and the sky."),
     "init": ("ems.cli.init", "Start with a small pipeline that runs."),
 }
 """Name → module and short help. The command in it is called as it is typed."""

@@ -1,0 +1,1 @@
+"""A lab gateway's configuration, written from what an environment exports."""
