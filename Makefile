@@ -9,13 +9,13 @@ PIP   := $(BIN)/python -m pip --disable-pip-version-check
 JOBS  ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench rigs docs pin clean
+.PHONY: help demo test check bench sandbox sandbox-env sandbox-down preview up down rigs docs pin clean
 .SUFFIXES:
 
 help:  ## list the targets
 	@echo "EMS: an experiment manager for robot-learning research"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
 	@echo
 	@echo "New here? make demo, then README.md and docs/tutorial/first-pipeline.md."
 
@@ -31,11 +31,30 @@ check: $(BIN)/.dev  ## format, lint, types, import layers, links in docs
 bench: $(BIN)/.dev  ## measure what README states, beside peers
 	@$(BIN)/python -m bench $(ARGS)
 
+sandbox: $(BIN)/.dev  ## a whole sky on this machine, without an account: begin it, or bring it up to date
+	@$(BIN)/python -m tests.rigs.sandbox up
+
+sandbox-env: $(BIN)/.dev  ## print what a shell needs to be in it: eval "$$(make -s sandbox-env)"
+	@$(BIN)/python -m tests.rigs.sandbox env
+
+sandbox-down: $(BIN)/.dev  ## end it, and remove it
+	@$(BIN)/python -m tests.rigs.sandbox down
+
+preview: $(BIN)/.dev  ## show what `make up ENV=dev` would change
+	@$(BIN)/python -m infra.order preview "$(ENV)" $(ARGS)
+
+up: $(BIN)/.dev  ## deploy an environment: make up ENV=dev (YES=1: ask nothing)
+	@$(BIN)/python -m infra.order up "$(ENV)" $(if $(YES),--yes) $(ARGS)
+
+down: $(BIN)/.dev  ## take an environment down: make down ENV=dev
+	@$(BIN)/python -m infra.order down "$(ENV)" $(if $(YES),--yes) $(ARGS)
+
 rigs: $(BIN)/.dev  ## install the real counterparts that need more than Python packages
 	@$(BIN)/python -m tests.rigs install
 
 docs: $(BIN)/.dev  ## remake docs/reference from the types and commands
 	@$(BIN)/python docs/reference/build.py
+	@$(BIN)/python -m infra.settings.schema
 
 # A clean environment, so that the pins are what a fresh machine gets and nothing else.
 pin: $(BIN)/python  ## remake constraints.txt from the bounds in pyproject.toml
@@ -52,7 +71,7 @@ clean:  ## remove the environment, caches and what demo, rigs and bench built
 	find sdk tests docs examples bench .ci -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # ------------------------------------------------------------------------------- environment
-DEV_EXTRAS := demo,arrow,aws,dev
+DEV_EXTRAS := demo,arrow,aws,infra,dev
 
 $(BIN)/python:
 	@for p in $(PYTHON) python3.13 python3.12 python3.11 python3 python; do \

@@ -17,8 +17,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.rigs import mounts, pythons
+from tests.rigs import mounts, pythons, strongswan
+from tests.rigs.kubernetes import build as kubernetes
 from tests.rigs.pythons import BETWEEN, NEWEST, OLDEST, interpreter
+from tests.rigs.sky import install as pulumi
+from tests.rigs.sky import kinds, kubernetes_provider_rules
 
 __all__ = ["BETWEEN", "NEWEST", "OLDEST", "RIGS", "Rig", "interpreter", "rig"]
 
@@ -31,6 +34,8 @@ class Rig:
     missing: Callable[[], str]
     """What is missing, as text for a person; empty where the counterpart is here."""
     install: Callable[[], None] | None = None
+    notes: Callable[[], list[str]] = list
+    """What a run of tests that used it must say at its end, line by line."""
 
 
 RIGS: Mapping[str, Rig] = {
@@ -52,6 +57,23 @@ RIGS: Mapping[str, Rig] = {
     "mounts": Rig(
         "mounts of small file systems (a full disk, a read-only store), in a mount namespace",
         mounts.missing,
+    ),
+    "pulumi": Rig(
+        "the Pulumi engine, on a stand-in for its AWS provider over moto",
+        pulumi.missing,
+        pulumi.install,
+        kinds.notes,
+    ),
+    "kubernetes": Rig(
+        f"Kubernetes {kubernetes.VERSION}: API server, controllers and a node with containerd",
+        kubernetes.missing,
+        kubernetes.install,
+        kubernetes_provider_rules.notes,
+    ),
+    "strongswan": Rig(
+        "strongSwan (ESP in user space) and FRR, for a lab's gateway, in network namespaces",
+        strongswan.missing,
+        strongswan.install,
     ),
 }
 

@@ -28,6 +28,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.fail(f"{PREFIX}{name}: {missing} (required by EMS_REQUIRE_RIGS)", pytrace=False)
         if missing:
             pytest.skip(f"{PREFIX}{name}: {missing}")
+        item.user_properties.append(("rig", name))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -43,3 +44,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"not tested here: {named}. Install with: make rigs")
     elif terminalreporter.stats.get("passed"):
         terminalreporter.write_line("counterparts: every one that these tests ask for is here")
+    used = {
+        name
+        for report in terminalreporter.stats.get("passed", [])
+        for key, name in report.user_properties
+        if key == "rig"
+    }
+    for name in sorted(used):
+        for line in RIGS[name].notes():
+            terminalreporter.write_line(line)
