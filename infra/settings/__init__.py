@@ -1,0 +1,1 @@
+"""An environment's settings: their types, how they are read, and the rules between them."""
