@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
-from ems.errors import did_you_mean
-from infra.plan import asn
+from ems.errors import UsageError, did_you_mean
+from infra.plan import asn, tunnels
 from infra.settings.fault import Fault, Step, at
 from infra.settings.rules.networks import parsed
 from infra.settings.types import Environment, Lab
@@ -43,6 +43,10 @@ def faults(settings: Environment, hidden: frozenset[str] = frozenset()) -> Itera
             yield Fault(
                 at("sites", site), f"{len(using)} labs use it (allowed: {MOST_LABS} by AWS's quota)"
             )
+        try:
+            tunnels.check({site: using})
+        except UsageError as clash:
+            yield Fault(at("labs"), f"{clash.subject}: {clash.problem}", clash.next_step)
 
 
 def _address(text: str, steps: tuple[Step, ...]) -> Iterator[Fault]:

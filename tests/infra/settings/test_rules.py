@@ -258,3 +258,18 @@ def test_warnings_stop_nothing() -> None:
         "ems:labs.kyoto.networks[0]", "ems:budget.emails", "ems:sites.ireland.endpoints",
     }  # fmt: skip
     assert "ecs-agent, ecs-telemetry" in found["ems:sites.ireland.endpoints"]
+
+
+def test_labs_whose_tunnels_would_share_addresses_are_named() -> None:
+    # found by trying names: these two fall on the same pair of 2,048
+    labs = {
+        name: {
+            "address": f"203.0.113.{number}",
+            "networks": [f"192.168.{number}.0/24"],
+            "sites": ["oregon"],
+        }
+        for number, name in ((52, "lab-52"), (64, "lab-64"))
+    }
+    said = faults_of(("labs", labs))["ems:labs"]
+    assert "lab-52, lab-64" in said
+    assert "the same tunnel addresses at oregon" in said

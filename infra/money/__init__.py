@@ -1,0 +1,1 @@
+"""What an environment costs, and who is told: alarms, the budget, what costs while nothing runs."""

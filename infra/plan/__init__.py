@@ -1,0 +1,1 @@
+"""Pure planners: what shall be, worked out without Pulumi and without AWS."""

@@ -1,0 +1,1 @@
+"""Tests of a site's network and of what joins it."""
