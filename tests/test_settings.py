@@ -84,7 +84,10 @@ def test_an_empty_file_says_nothing(home: Path, text: str) -> None:
     ("text", "said"),
     [
         ("jobs: 2\nstroe: x\n", ".ems.yaml:2: unknown key 'stroe' (did you mean 'store'?)"),
-        ("jobs: 2\n\nwat: x\n", ".ems.yaml:3: unknown key 'wat' (known: store, environment, jobs, stack)"),
+        (
+            "jobs: 2\n\nwat: x\n",
+            ".ems.yaml:3: unknown key 'wat' (known: store, environment, jobs, stack)",
+        ),
         (
             "store: 3\n",
             ".ems.yaml:1: store: 3 does not fit (allowed: a folder or s3://bucket/prefix)",

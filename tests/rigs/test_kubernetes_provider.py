@@ -14,8 +14,6 @@ from tests.rigs.sky import kubernetes_provider_rules as rules
 from tests.rigs.sky.engine import Engine
 from tests.rigs.sky.project import Project
 
-BOTH = [rig("pulumi"), rig("kubernetes")]
-
 PROGRAM = """
 import os
 import pulumi
@@ -52,11 +50,11 @@ def _engine(folder: Path, cluster: Cluster) -> Engine:
     return Engine(folder, None, Project.inline(PROGRAM), config={"a": "1"}, environment=where)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("marks", [pytest.param(None, marks=BOTH)])
-def test_made_replaced_refused_and_taken_away(
-    tmp_path: Path, cluster: Cluster, marks: None
-) -> None:
+@rig("pulumi")
+@rig("kubernetes")
+def test_made_replaced_refused_and_taken_away(tmp_path: Path, cluster: Cluster) -> None:
     with _engine(tmp_path / "e", cluster) as engine:
         assert not engine.preview().errors
         engine.up()

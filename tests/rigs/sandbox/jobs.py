@@ -12,7 +12,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,19 @@ from typing import Any
 from moto.batch import models
 from moto.core.utils import unix_time_millis
 
+from tests.rigs.sky.clients import KEYS
+
 _EVERY_S = 0.1
 _CODES = {"not found": 127, "not executable": 126}
 _details = models.Job._container_details
 
 
-def install(folder: Path) -> None:
-    """Let this process's moto run jobs below `folder`."""
+def install(folder: Path, endpoint: Callable[[], str]) -> None:
+    """Let this process's moto run jobs below `folder`; they reach it at its `endpoint`."""
 
     def run(job: Any) -> None:
         try:
-            _run(job, folder)
+            _run(job, folder, {"AWS_ENDPOINT_URL": endpoint(), **KEYS})
         except Exception as error:
             job.job_stopped_reason = f"{type(error).__name__}: {error}"
             job._mark_stopped(success=False)
@@ -46,7 +48,7 @@ def _with_exit_code(job: Any) -> dict[str, Any]:
     return details
 
 
-def _run(job: Any, folder: Path) -> None:
+def _run(job: Any, folder: Path, cloud: Mapping[str, str]) -> None:
     job.status = "PENDING"
     if job.depends_on and not job._wait_for_dependencies():
         return
@@ -60,7 +62,7 @@ def _run(job: Any, folder: Path) -> None:
         job.status = "RUNNING"
         work = folder / job.job_id.replace(":", "-") / str(number)
         work.mkdir(parents=True)
-        job.exit_code = _attempt(job, number, work)
+        job.exit_code = _attempt(job, work, {**_environment(job, number), **cloud})
         job.latest_attempt["container"] |= {
             "exitCode": job.exit_code,
             "logStreamName": job.log_stream_name,
@@ -71,7 +73,7 @@ def _run(job: Any, folder: Path) -> None:
     job._mark_stopped(success=job.exit_code == 0 and not job.stop)
 
 
-def _attempt(job: Any, number: int, work: Path) -> int:
+def _attempt(job: Any, work: Path, environment: Mapping[str, str]) -> int:
     """Run the command once, send its log, and return its exit code."""
     command = job._add_parameters_to_command(job._get_container_property("command", []))
     words = shlex.split(command) if isinstance(command, str) else list(command)
@@ -81,7 +83,7 @@ def _attempt(job: Any, number: int, work: Path) -> int:
             process = subprocess.Popen(
                 words or ["true"],
                 cwd=work,
-                env=_environment(job, number),
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

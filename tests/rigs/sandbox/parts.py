@@ -70,14 +70,17 @@ def ended(place: Place, part: str, within_s: float) -> bool:
 # --------------------------------------------------------------------------------------- the cloud
 def endpoint(place: Place) -> str:
     """Return the address of the moto server; empty where none answers."""
-    if not running(place, "moto"):
-        return ""
+    told = address(place) if running(place, "moto") else ""
+    return told if told and _answers(told) else ""
+
+
+def address(place: Place) -> str:
+    """Return the address that the moto server said it has; empty where it said none."""
     try:
         ports = re.findall(r"^(\d+)$", place.log("moto").read_text(), re.M)
     except OSError:
         return ""
-    address = f"http://127.0.0.1:{ports[-1]}" if ports else ""
-    return address if address and _answers(address) else ""
+    return f"http://127.0.0.1:{ports[-1]}" if ports else ""
 
 
 def start_cloud(place: Place) -> str:
@@ -93,10 +96,10 @@ def start_cloud(place: Place) -> str:
             start_new_session=True,
         )
     _until(lambda: bool(endpoint(place)) or process.poll() is not None, 30)
-    address = endpoint(place)
-    if not address:
+    found = endpoint(place)
+    if not found:
         raise Failure(f"moto does not start: see {place.log('moto')}")
-    return address
+    return found
 
 
 def _answers(address: str) -> bool:

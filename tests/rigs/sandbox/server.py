@@ -13,13 +13,14 @@ import threading
 import time
 from pathlib import Path
 
-from tests.rigs.sandbox import jobs
+from tests.rigs.sandbox import jobs, parts
+from tests.rigs.sandbox.place import Place
 from tests.rigs.sky import moto_server
 
 
 def main(folder: Path) -> None:
     """Serve until a signal comes or the folder goes."""
-    jobs.install(folder / "jobs")
+    jobs.install(folder / "jobs", lambda: parts.address(Place(folder)))
     threading.Thread(target=_end_with, args=(folder, folder.stat().st_ino), daemon=True).start()
     sys.argv[1:] = ["--stay"]
     moto_server.main()

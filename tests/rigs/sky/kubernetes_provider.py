@@ -148,7 +148,7 @@ class Server(provider_pb2_grpc.ResourceProviderServicer):
             return pb.CreateResponse(properties=pack(self._previewed(token, inputs, request.urn)))
         id_ = _id(inputs) if token != rules.RELEASE else _release_id(inputs)
         made = self._do(
-            "create", request, context, id_, lambda: self._apply(token, request, inputs)
+            "create", request, context, id_, lambda: self._apply(token, request, inputs, new=True)
         )
         return pb.CreateResponse(id=id_, properties=pack(made))
 

@@ -168,6 +168,8 @@ class Server(provider_pb2_grpc.ResourceProviderServicer):
         if found is None:
             return pb.ReadResponse()
         found = names.told_apart(found, inputs, self.settings, kind)
+        if not inputs:  # imported: the real provider tells its region too
+            found = {"region": call.region, **found}
         news = self._inputs(kind, inputs, found)
         return pb.ReadResponse(
             id=request.id,

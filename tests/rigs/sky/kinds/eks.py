@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.rigs.sky.kind import Call, Kind, Props, remembered
-from tests.rigs.sky.kinds import tagging
+from tests.rigs.sky.kinds import forms
 
 _ALL_LOGS = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 _NETWORK = {
@@ -72,7 +72,7 @@ def _update(call: Call, name: str, old: Props, new: Props) -> None:
     call.eks.update_cluster_config(
         name=name, resourcesVpcConfig=_network(new), logging=_logging(new)
     )
-    wanted, gone = tagging.changed(old, new)
+    wanted, gone = forms.tag_changes(old, new)
     arn = old["arn"]
     if wanted:
         call.eks.tag_resource(resourceArn=arn, tags=wanted)

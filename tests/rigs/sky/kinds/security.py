@@ -161,6 +161,11 @@ def _rule_read(call: Call, id_: str, props: Props) -> Props | None:
 
 def _rule_update(call: Call, id_: str, old: Props, new: Props) -> None:
     retag(call, id_, old, new)
+    # a change of tags alone asks for nothing else (ec2/vpc_security_group_ingress_rule.go); of a
+    # rule between groups moto tells no description
+    told_ = {key: old[key] for key in ("ipProtocol", *_RULE, *_SOURCES) if key in old}
+    if all(new.get(key) == value for key, value in told_.items()):
+        return
     rule = {"IpProtocol": new["ipProtocol"], **given(new, **_RULE)}
     rule |= given(new, cidrIpv4="CidrIpv4", prefixListId="PrefixListId")
     rule |= given(new, referencedSecurityGroupId="ReferencedGroupId")

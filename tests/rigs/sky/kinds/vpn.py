@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ElementTree
 import zlib
+from collections.abc import Mapping
 from ipaddress import IPv4Network
 
 from tests.rigs.sky.kind import Call, Kind, Props
@@ -125,7 +126,7 @@ def _connection_create(call: Call, props: Props) -> str:
     id_ = made(call, connection["VpnConnectionId"], props)
     if props.get("presharedKeyStorage") == "SecretsManager":
         call.secretsmanager.create_secret(
-            Name=_secret(id_), SecretString=json.dumps(_keys(connection))
+            Name=_secret(id_), SecretString=json.dumps(_by_address(id_, _keys(connection)))
         )
     return id_
 
@@ -142,6 +143,12 @@ def _keys(connection: Props) -> dict[str, str]:
         f"tunnel{number}": f"{tunnel.findtext('ike/pre_shared_key')}{number}"
         for number, tunnel in enumerate(tunnels, 1)
     }
+
+
+def _by_address(id_: str, keys: Mapping[str, str]) -> dict[str, str]:
+    """Return the keys as the secret of a connection holds them: by the address of AWS's end."""
+    numbers = enumerate(keys.values(), 1)
+    return {_tunnel(id_, number, {}, "")[f"tunnel{number}Address"]: key for number, key in numbers}
 
 
 def _connection_read(call: Call, id_: str, props: Props) -> Props | None:
