@@ -1,0 +1,1 @@
+"""Tests of the EKS cluster, as AWS sees it."""

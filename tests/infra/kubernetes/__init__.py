@@ -1,0 +1,1 @@
+"""Tests of what goes through the Kubernetes API of a cluster."""
