@@ -56,6 +56,10 @@ _FIXED = (
     Row("fold.none", "fold of 63 arrivals, nothing new"),
     Row("fold.new", f"fold of 64 arrivals, one new (a step takes {STEP_S} s)", goal=0.15 + STEP_S),
     Row("fold.added", "fold: what the new arrival added to the run with nothing new"),
+    Row("sky.preview", "`pulumi preview` of `paper`"),
+    Row("sky.up", "`pulumi up` of `paper`"),
+    Row("sky.preview.ratio", "preview of `paper`: times a flat program's", "", 2.0),
+    Row("sky.up.ratio", "up of `paper`: times a flat program's", "", 2.0),
 )
 
 
@@ -78,7 +82,7 @@ def row(name: str) -> Row:
     raise KeyError(name)
 
 
-_KINDS = ("tasks", "plan", "growth", "start", "code", "content", "fold")
+_KINDS = ("tasks", "plan", "growth", "start", "code", "content", "fold", "sky")
 _PLACES = {fixed.id: place for place, fixed in enumerate(_FIXED)}
 
 
