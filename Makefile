@@ -66,6 +66,7 @@ pin: $(BIN)/python  ## remake constraints.txt from the bounds in pyproject.toml
 	@echo "constraints.txt: $$(grep -c == constraints.txt) packages"
 
 clean:  ## remove the environment, caches and what demo, rigs and bench built
+	@[ ! -d .sandbox ] || $(BIN)/python -m tests.rigs.sandbox down
 	rm -rf $(VENV) .cache .rigs .bench build dist .pytest_cache .ruff_cache .hypothesis
 	rm -rf .import_linter_cache sdk/*.egg-info
 	find sdk tests docs examples bench .ci -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -85,6 +85,8 @@ def _why_anew(place: Place) -> str:
     if not deploying.resources(place) and not parts.running(place):
         return ""
     if not parts.endpoint(place):
+        if not deploying.resources(place):
+            return "an earlier `up` did not get far"
         return "the moto server is gone, and with it all that was made"
     if place.cluster.exists() and not parts.cluster_runs(place):
         return "the cluster is gone, or was not finished"

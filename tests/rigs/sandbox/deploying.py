@@ -105,10 +105,12 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
 
 
 def _is_engine(pid: int) -> bool:
+    """Whether an engine lives under this id; one that was killed may not be buried yet."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip() == "pulumi"
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
     except OSError:
         return False
+    return name == "pulumi" and rest.split()[0] not in ("Z", "X")
 
 
 def _said(log: Path) -> str:

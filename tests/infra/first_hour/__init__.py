@@ -1,0 +1,1 @@
+"""The first hour on AWS."""
