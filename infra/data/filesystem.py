@@ -75,14 +75,15 @@ class FileSystem(pulumi.ComponentResource):
             purpose: _access_point(f"{name}-{purpose}", root, file_system, held).id
             for purpose, root in ROOTS.items()
         }
+        # EFS allows one in a zone: a new one beside the old is a MountTargetConflict
+        alone = held.merge(pulumi.ResourceOptions(delete_before_replace=True))
         self.addresses = {
             zone: aws.efs.MountTarget(
                 f"{name}-{zone}",
                 file_system_id=file_system.id,
                 subnet_id=subnet,
                 security_groups=[group.id],
-                # EFS allows one in a zone: a new one beside the old is a MountTargetConflict
-                opts=held.merge(pulumi.ResourceOptions(delete_before_replace=True)),
+                opts=alone,
             ).ip_address
             for zone, subnet in args.subnets.items()
         }

@@ -17,7 +17,7 @@ def main(words: list[str]) -> int:
             try:
                 rig.install()
                 missing = rig.missing()
-            except (OSError, subprocess.CalledProcessError) as error:
+            except (OSError, SystemExit, subprocess.CalledProcessError) as error:
                 missing = f"{missing}; {error}"
         still += bool(missing)
         print(f"{'missing' if missing else 'here':9}{name:16}{rig.what}", flush=True)

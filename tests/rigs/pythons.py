@@ -11,6 +11,8 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+from tests.rigs import apt
+
 OLDEST = "3.8"
 BETWEEN = "3.12"
 NEWEST = "3.13"
@@ -34,8 +36,8 @@ def missing(version: str) -> str:
 def install(version: str) -> None:
     """Install it by apt where Debian or Ubuntu has it, else by pyenv where that is set up."""
     name = f"python{version}"
-    if shutil.which("apt-get") and os.geteuid() == 0 and _apt_has(name):
-        subprocess.run(["apt-get", "install", "-y", name], check=True)
+    if apt.usable() and _apt_has(name):
+        apt.install([name])
     elif shutil.which("pyenv"):
         subprocess.run(["pyenv", "install", "--skip-existing", version], check=True)
     interpreter.cache_clear()

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from tests.rigs import apt
 from tests.rigs.namespaces import Machine
 
 PACKAGES = (
@@ -54,13 +54,8 @@ def missing() -> str:
 
 
 def install() -> None:
-    """Install it by apt where there is apt. With systemd the services start at once."""
-    if shutil.which("apt-get") and os.geteuid() == 0:
-        words = ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        if subprocess.run(words, env=environment, check=False).returncode:
-            subprocess.run(["apt-get", "update"], check=True)
-            subprocess.run(words, env=environment, check=True)
+    """Install it by apt. With systemd the services start at once."""
+    apt.install(PACKAGES)
     missing.cache_clear()
 
 

@@ -10,6 +10,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.rigs import apt
+
 VERSION = "1.34.1"
 SOURCE = Path(__file__).parent / "kube"
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,10 +42,8 @@ def missing() -> str:
 def install() -> None:
     """Install by apt what has a package, and build the rest (five minutes on two cores, once)."""
     packages = sorted({PACKAGES[name] for name in PACKAGES if not shutil.which(name)})
-    if packages and shutil.which("apt-get"):
-        subprocess.run(
-            ["apt-get", "install", "-y", "--no-install-recommends", *packages], check=True
-        )
+    if packages:
+        apt.install(packages)
     if not KUBE.exists():
         _build()
 

@@ -1,9 +1,10 @@
 """VPN gateways, customer gateways and VPN connections, and the alarms on them.
 
-moto keeps of a connection its two gateways and its tags, and knows no other option. Its tunnels'
-public addresses are made up here, since moto has one for all. Keys are put into Secrets Manager,
-as AWS does where `presharedKeyStorage` says so. Route propagation and a connection's static routes
-are remembered, not made; what AWS wants of their gateways is checked.
+moto keeps of a connection its two gateways and its tags, and knows no other option. The addresses
+inside its tunnels are kept in a tag that is not told, since AWS lets a gateway have each of them
+once; the tunnels' public ones are made up here, since moto has one for all. Keys are put into
+Secrets Manager, as AWS does where `presharedKeyStorage` says so. Route propagation and a
+connection's static routes are remembered, not made; what AWS wants of their gateways is checked.
 """
 
 from __future__ import annotations
@@ -114,7 +115,37 @@ def _device_read(call: Call, id_: str, props: Props) -> Props | None:
 
 
 # ------------------------------------------------------------------------------------- connections
+_INSIDE = "stand-in:inside-cidrs"
+_CIDRS = ("tunnel1InsideCidr", "tunnel2InsideCidr")
+
+
+def _inside(props: Props) -> set[str]:
+    return {props[key] for key in _CIDRS if props.get(key)}
+
+
+def _note_inside(call: Call, id_: str, props: Props) -> None:
+    if inside := _inside(props):
+        tag = {"Key": _INSIDE, "Value": " ".join(sorted(inside))}
+        call.ec2.create_tags(Resources=[id_], Tags=[tag])
+
+
+def _refuse_used(call: Call, props: Props, own: str = "") -> None:
+    """Refuse inside addresses that another connection of the same gateway has, as AWS does.
+
+    It says so of `TunnelInsideCidr` (EC2's API reference, VpnTunnelOptionsSpecification).
+    """
+    for other in call.ec2.describe_vpn_connections()["VpnConnections"]:
+        here = other.get("VpnGatewayId") and other["VpnGatewayId"] == props.get("vpnGatewayId")
+        if not here or other["State"] == "deleted" or other["VpnConnectionId"] == own:
+            continue
+        theirs = tag_map(other.get("Tags") or []).get(_INSIDE, "").split()
+        if used := _inside(props) & set(theirs):
+            id_ = other["VpnConnectionId"]
+            raise RuntimeError(f"InvalidParameterValue: {', '.join(sorted(used))} is {id_}'s")
+
+
 def _connection_create(call: Call, props: Props) -> str:
+    _refuse_used(call, props)
     asked = given(
         props,
         customerGatewayId="CustomerGatewayId",
@@ -124,6 +155,7 @@ def _connection_create(call: Call, props: Props) -> str:
     )
     connection = call.ec2.create_vpn_connection(**asked)["VpnConnection"]
     id_ = made(call, connection["VpnConnectionId"], props)
+    _note_inside(call, id_, props)
     if props.get("presharedKeyStorage") == "SecretsManager":
         call.secretsmanager.create_secret(
             Name=_secret(id_), SecretString=json.dumps(_by_address(id_, _keys(connection)))
@@ -171,7 +203,15 @@ def _connection_read(call: Call, id_: str, props: Props) -> Props | None:
         keys = _keys(connection)
         found |= {f"{tunnel}PresharedKey": value for tunnel, value in keys.items()}
         found["customerGatewayConfiguration"] = connection["CustomerGatewayConfiguration"]
-    return {**found, "arn": arn(call, "vpn-connection", id_), **tags(connection)}
+    known = tag_map(connection.get("Tags") or [])
+    known.pop(_INSIDE, None)
+    return {**found, "arn": arn(call, "vpn-connection", id_), "tags": known}
+
+
+def _connection_update(call: Call, id_: str, old: Props, new: Props) -> None:
+    _refuse_used(call, new, own=id_)
+    retag(call, id_, old, new)
+    _note_inside(call, id_, new)
 
 
 def _tunnel(id_: str, number: int, props: Props, asn: str) -> Props:
@@ -332,11 +372,11 @@ KINDS = [
         "aws:ec2/vpnConnection:VpnConnection",
         create=_connection_create,
         read=_connection_read,
-        update=retag,
+        update=_connection_update,
         delete=_connection_delete,
-        replaces=dict.fromkeys(
-            ("type", "staticRoutesOnly", "tunnel1InsideCidr", "tunnel2InsideCidr"), _CONNECTION
-        ),
+        # the stored version of the file still says it of tunnel*InsideCidr: these change in place
+        # since the provider's pull request 45781 (.changelog/45781.txt, of 2025-12-31)
+        replaces=dict.fromkeys(("type", "staticRoutesOnly"), _CONNECTION),
         sets=_PROPOSALS,
         secrets=("customerGatewayConfiguration", "tunnel1PresharedKey", "tunnel2PresharedKey"),
         computed=("arn", "presharedKeyArn", "tunnel1Address", "tunnel2Address"),

@@ -1,0 +1,1 @@
+"""Whole environments on the real engine."""
