@@ -16,6 +16,7 @@ from ems.stack.parameters import split
 from infra.access.submit import Submit, SubmitArgs, SubmitSite
 from infra.data.images import Images, ImagesArgs
 from infra.eks import handover
+from infra.eks.access import check_deployer
 from infra.eks.cluster import Cluster
 from infra.exports import export, tree_of
 from infra.joining import join
@@ -24,34 +25,24 @@ from infra.money.budget import Budget, BudgetArgs
 from infra.parameters import Parameters
 from infra.place import Place, Region, Setting, make_cluster, make_place
 from infra.plan.asn import site_asns
+from infra.plan.iam import jobs
 from infra.plan.routes import LabLinks, Topology
 from infra.preflight import preflight
 from infra.providers import home_of, providers_for, tags_of
-from infra.settings.reading import read, source_of
 from infra.settings.types import Environment
+from infra.stack_config import settings_of
 
 
 def deploy() -> None:
     """Make the environment that the stack is named after; a user's mistake ends in its message."""
     try:
         environment = pulumi.get_stack()
-        settings = read(_config(), environment, source=source_of(environment))
-        for fault in preflight(settings):
+        settings = settings_of(environment)
+        for fault in preflight(settings, environment=environment):
             pulumi.log.warn(str(fault))
         _make(environment, settings)
     except EmsError as error:
         raise pulumi.RunError(str(error)) from None
-
-
-def _config() -> dict[str, object]:
-    """Return what the stack's file says under `ems:`; values of keys with parts are JSON."""
-    raw: Mapping[str, str] = pulumi.runtime.get_config_env()
-    found: dict[str, object] = {}
-    for key, value in raw.items():
-        space, _, name = key.partition(":")
-        if space == "ems":
-            found[name] = value
-    return found
 
 
 def _make(environment: str, settings: Environment) -> None:
@@ -59,6 +50,7 @@ def _make(environment: str, settings: Environment) -> None:
     at_home = home_of(settings)
     home = by_region[at_home]
     setting = _setting(environment, settings, home)
+    check_deployer(settings, setting.deployer)
     regions = {name: _region(name, at, setting) for name, at in by_region.items()}
     places = {
         site: make_place(site, regions[each.region], setting)
@@ -126,6 +118,7 @@ def _submit(places: Mapping[str, Place], setting: Setting, home: aws.Provider) -
         f"{setting.environment}-submit",
         SubmitArgs(
             environment=setting.environment,
+            home=home_of(setting.settings),
             account=setting.account,
             sites={name: _offered(place, setting) for name, place in places.items()},
             researchers=setting.settings.access.researchers,
@@ -146,7 +139,7 @@ def _offered(place: Place, setting: Setting) -> SubmitSite:
         job_role=batch.job_role if batch else None,
         execution_role=batch.execution_role if batch else None,
         repositories=[
-            f"arn:aws:ecr:{region}:{setting.account}:repository/{setting.environment}/{image}"
+            jobs.repositories(setting.environment, region, setting.account, image)
             for image in place.settings.images
         ],
         sagemaker_role=place.sagemaker.role if place.sagemaker else None,

@@ -56,28 +56,11 @@ def exact(known: Tree) -> Tree:
 
 
 def _site(place: Place, cluster: Cluster | None) -> Tree:
-    network, files = place.network, place.file_system
-    storage: Tree = {"bucket": place.bucket.name}
-    if files:
-        storage["file_system"] = {
-            "id": files.id,
-            "access_points": files.access_points,
-            "addresses": files.addresses,
-        }
     images = place.region.images
     offered: Tree = {
         "region": place.region.name,
-        "network": {
-            "vpc": network.vpc_id,
-            "cidr": network.cidr,
-            "zones": list(network.zones),
-            "jobs": {
-                "subnets": list(network.job_subnets.values()),
-                "security_groups": [network.job_security_group],
-                "public": network.jobs_public,
-            },
-        },
-        "storage": storage,
+        "network": _network(place),
+        "storage": _storage(place),
         "images": {
             "registry": images.registry,
             "repositories": {name: images.repositories[name] for name in place.settings.images},
@@ -87,16 +70,46 @@ def _site(place: Place, cluster: Cluster | None) -> Tree:
     if place.batch:
         offered["batch"] = _batch(place.batch)
     if cluster:
-        offered["kubernetes"] = {
-            "cluster": cluster.cluster_name,
-            "arn": cluster.arn,
-            "endpoint": cluster.endpoint,
-            "certificate": cluster.certificate,
-            "job_role": cluster.job_role,
-        }
+        offered["kubernetes"] = _kubernetes(cluster)
     if place.sagemaker:
         offered["sagemaker"] = {"role": place.sagemaker.role, "output": place.sagemaker.output}
     return offered
+
+
+def _network(place: Place) -> Tree:
+    network = place.network
+    return {
+        "vpc": network.vpc_id,
+        "cidr": network.cidr,
+        "zones": list(network.zones),
+        "jobs": {
+            "subnets": list(network.job_subnets.values()),
+            "security_groups": [network.job_security_group],
+            "public": network.jobs_public,
+        },
+    }
+
+
+def _storage(place: Place) -> Tree:
+    files = place.file_system
+    storage: Tree = {"bucket": place.bucket.name}
+    if files:
+        storage["file_system"] = {
+            "id": files.id,
+            "access_points": files.access_points,
+            "addresses": files.addresses,
+        }
+    return storage
+
+
+def _kubernetes(cluster: Cluster) -> Tree:
+    return {
+        "cluster": cluster.cluster_name,
+        "arn": cluster.arn,
+        "endpoint": cluster.endpoint,
+        "certificate": cluster.certificate,
+        "job_role": cluster.job_role,
+    }
 
 
 def _batch(batch: Batch) -> Tree:

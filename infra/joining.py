@@ -36,7 +36,9 @@ def _peer(one: Place, other: Place, setting: Setting) -> None:
         )
         for place in (one, other)
     ]
-    Peering(f"{setting.environment}-{one.name}-{other.name}", PeeringArgs(*sides))
+    Peering(
+        f"{setting.environment}-{one.name}-{other.name}", PeeringArgs(setting.environment, *sides)
+    )
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def bring_up(
     settings = read(source.values, environment, source=source)
     provider = str(source.document.get("secretsprovider") or secrets_provider)
     _may_ask(agreed)
-    _look_before(settings, source, provider)
+    _look_before(environment, settings, source, provider)
     words = ["--stack", environment, *_flags(agreed, skip_preview)]
     wanted = with_clusters(settings)
     if clusters:
@@ -84,7 +84,7 @@ def foresee(environment: str, *, secrets_provider: str = "") -> None:
     source = load(settings_file(environment))
     settings = read(source.values, environment, source=source)
     provider = str(source.document.get("secretsprovider") or secrets_provider)
-    _look_before(settings, source, provider)
+    _look_before(environment, settings, source, provider)
     _make_stack(SKY, environment, provider)
     SKY.pulumi(["preview", "--stack", environment])
     if CLUSTERS.stacks().get(environment):
@@ -140,10 +140,12 @@ def _make_stack(program: Program, environment: str, secrets_provider: str) -> No
         program.pulumi(["stack", "init", "--stack", environment, *provider])
 
 
-def _look_before(settings: Environment, source: Source, secrets_provider: str) -> None:
+def _look_before(
+    environment: str, settings: Environment, source: Source, secrets_provider: str
+) -> None:
     """Raise for what stops a deployment, before anything is made; tell what may."""
     _look_here(source, secrets_provider)
-    found = with_lines(look(settings), source.lines, source.file)
+    found = with_lines(look(settings, environment=environment), source.lines, source.file)
     for fault in found:
         if fault.level == "warning":
             click.echo(f"warning: {fault}", err=True)

@@ -17,12 +17,14 @@ from infra.compute.sagemaker import SageMaker, SageMakerArgs
 from infra.data.bucket import Bucket, BucketArgs
 from infra.data.filesystem import FileSystem, FileSystemArgs
 from infra.data.images import Images
+from infra.data.naming import bucket_name
 from infra.eks.cluster import Cluster, ClusterArgs, MountedFileSystem
 from infra.network.existing import Existing, ExistingArgs
 from infra.network.site import Site, SiteArgs, SiteNetwork
 from infra.plan import cidr
+from infra.plan.iam import jobs
 from infra.plan.routes import Topology, clients
-from infra.settings.types import Environment
+from infra.settings.types import Environment, ExistingVpc
 from infra.settings.types import Site as SiteSettings
 
 
@@ -72,34 +74,19 @@ class Place:
 
 def make_place(site: str, region: Region, setting: Setting) -> Place:
     """Make a site; a cluster is made later (`make_cluster`), when researchers' role is known."""
-    settings = setting.settings.sites[site]
-    name = f"{setting.environment}-{site}"
-    opts = pulumi.ResourceOptions(provider=region.provider)
-    bucket = Bucket(
-        f"{name}-data",
-        BucketArgs(
-            settings=settings.storage,
-            environment=setting.environment,
-            site=site,
-            account=setting.account,
-            region=region.name,
-            protect=setting.settings.protect,
-        ),
-        opts,
-    )
-    network = _network(name, settings, bucket, setting.settings.protect, opts)
-    files = (
-        _file_system(name, site, network, setting, opts) if settings.storage.file_system else None
-    )
+    at = _At(site, region, setting)
+    bucket = _bucket(at)
+    network = _network(at, bucket)
+    files = _file_system(at, network) if at.settings.storage.file_system else None
     return Place(
         name=site,
-        settings=settings,
+        settings=at.settings,
         region=region,
         network=network,
         bucket=bucket,
         file_system=files,
-        batch=_batch(site, region, network, bucket, files, setting, opts),
-        sagemaker=_sagemaker(site, region, network, bucket, setting, opts),
+        batch=_batch(at, network, files),
+        sagemaker=_sagemaker(at, network, bucket),
     )
 
 
@@ -114,7 +101,8 @@ def make_cluster(place: Place, setting: Setting, submit_role: pulumi.Input[str] 
             settings=settings.kubernetes,
             network=place.network,
             deployer=setting.deployer,
-            bucket_arn=place.bucket.arn,
+            bucket_arns=bucket_arns(setting),
+            secrets=[jobs.secrets(setting.environment, place.region.name, setting.account)],
             log_retention_days=setting.settings.log_retention_days,
             clients={who: network for who, network in others.items() if who != place.name},
             file_system=MountedFileSystem(files.id, files.arn, files.access_points["data"])
@@ -129,122 +117,148 @@ def make_cluster(place: Place, setting: Setting, submit_role: pulumi.Input[str] 
     )
 
 
-def _network(
-    name: str,
-    settings: SiteSettings,
-    bucket: Bucket,
-    protect: bool,
-    opts: pulumi.ResourceOptions,
-) -> SiteNetwork:
-    if settings.vpc:
-        return Existing(
-            name,
-            ExistingArgs(
-                vpc=settings.vpc,
-                region=settings.region,
-                cidr=settings.cidr,
-                zones=settings.zones,
-                endpoints=settings.endpoints,
-            ),
-            opts,
-        ).network
-    return Site(
-        name,
-        SiteArgs(
-            plan=cidr.plan(settings.cidr, settings.zones),
-            region=settings.region,
-            nat=settings.nat,
-            endpoints=settings.endpoints,
-            flow_logs_bucket=bucket.flow_logs if settings.flow_logs else None,
-            protect=protect,
+@dataclass(frozen=True)
+class _At:
+    """A site that is being put together."""
+
+    site: str
+    region: Region
+    setting: Setting
+
+    @property
+    def name(self) -> str:
+        return f"{self.setting.environment}-{self.site}"
+
+    @property
+    def settings(self) -> SiteSettings:
+        return self.setting.settings.sites[self.site]
+
+    @property
+    def opts(self) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(provider=self.region.provider)
+
+    @property
+    def repositories(self) -> str:
+        return jobs.repositories(self.setting.environment, self.region.name, self.setting.account)
+
+    @property
+    def secrets(self) -> str:
+        return jobs.secrets(self.setting.environment, self.region.name, self.setting.account)
+
+
+def bucket_arns(setting: Setting) -> list[str]:
+    """Return the ARNs of the buckets of all sites, known before any of them is there."""
+    return [
+        f"arn:aws:s3:::{bucket_name(setting.environment, name, setting.account, site.region)}"
+        for name, site in sorted(setting.settings.sites.items())
+    ]
+
+
+def _bucket(at: _At) -> Bucket:
+    return Bucket(
+        f"{at.name}-data",
+        BucketArgs(
+            settings=at.settings.storage,
+            environment=at.setting.environment,
+            site=at.site,
+            account=at.setting.account,
+            region=at.region.name,
+            protect=at.setting.settings.protect,
+            flow_logs_days=at.setting.settings.log_retention_days,
         ),
-        opts,
-    ).network
+        at.opts,
+    )
 
 
-def _file_system(
-    name: str, site: str, network: SiteNetwork, setting: Setting, opts: pulumi.ResourceOptions
-) -> FileSystem:
+def _network(at: _At, bucket: Bucket) -> SiteNetwork:
+    return _existing(at, at.settings.vpc) if at.settings.vpc else _own_network(at, bucket)
+
+
+def _existing(at: _At, vpc: ExistingVpc) -> SiteNetwork:
+    args = ExistingArgs(
+        vpc=vpc,
+        region=at.settings.region,
+        cidr=at.settings.cidr,
+        zones=at.settings.zones,
+        endpoints=at.settings.endpoints,
+    )
+    return Existing(at.name, args, at.opts).network
+
+
+def _own_network(at: _At, bucket: Bucket) -> SiteNetwork:
+    args = SiteArgs(
+        plan=cidr.plan(at.settings.cidr, at.settings.zones),
+        region=at.settings.region,
+        nat=at.settings.nat,
+        endpoints=at.settings.endpoints,
+        flow_logs_bucket=bucket.flow_logs if at.settings.flow_logs else None,
+        protect=at.setting.settings.protect,
+    )
+    return Site(at.name, args, at.opts).network
+
+
+def _file_system(at: _At, network: SiteNetwork) -> FileSystem:
     return FileSystem(
-        f"{name}-files",
+        f"{at.name}-files",
         FileSystemArgs(
-            settings=setting.settings.sites[site].storage,
-            environment=setting.environment,
-            site=site,
+            settings=at.settings.storage,
+            environment=at.setting.environment,
+            site=at.site,
             vpc_id=network.vpc_id,
             subnets=network.private_subnets or network.public_subnets,
-            clients=clients(setting.topology, site),
-            protect=setting.settings.protect,
+            clients=clients(at.setting.topology, at.site),
+            protect=at.setting.settings.protect,
         ),
-        opts,
+        at.opts,
     )
 
 
-def _batch(
-    site: str,
-    region: Region,
-    network: SiteNetwork,
-    bucket: Bucket,
-    files: FileSystem | None,
-    setting: Setting,
-    opts: pulumi.ResourceOptions,
-) -> Batch | None:
-    settings = setting.settings.sites[site].batch
-    if settings is None:
+def _batch(at: _At, network: SiteNetwork, files: FileSystem | None) -> Batch | None:
+    if at.settings.batch is None:
         return None
     return Batch(
-        f"{setting.environment}-{site}",
+        at.name,
         BatchArgs(
-            settings=settings,
+            settings=at.settings.batch,
             network=network,
-            environment=setting.environment,
-            site=site,
-            region=region.name,
-            account=setting.account,
-            log_retention_days=setting.settings.log_retention_days,
-            bucket_arn=bucket.arn,
-            repositories=[_repositories(region, setting)],
+            environment=at.setting.environment,
+            site=at.site,
+            region=at.region.name,
+            account=at.setting.account,
+            log_retention_days=at.setting.settings.log_retention_days,
+            bucket_arns=bucket_arns(at.setting),
+            repositories=[at.repositories],
+            secrets=at.secrets,
             file_system_arn=files.arn if files else None,
-            access_points=_access_points(region, files, setting),
-            tags=setting.tags,
-            boundary=setting.boundary,
+            access_points=_access_points(at, files),
+            tags=at.setting.tags,
+            boundary=at.setting.boundary,
         ),
-        opts,
+        at.opts,
     )
 
 
-def _sagemaker(
-    site: str,
-    region: Region,
-    network: SiteNetwork,
-    bucket: Bucket,
-    setting: Setting,
-    opts: pulumi.ResourceOptions,
-) -> SageMaker | None:
-    if not setting.settings.sites[site].sagemaker:
+def _sagemaker(at: _At, network: SiteNetwork, bucket: Bucket) -> SageMaker | None:
+    if not at.settings.sagemaker:
         return None
     return SageMaker(
-        f"{setting.environment}-{site}",
+        at.name,
         SageMakerArgs(
-            region=region.name,
-            account=setting.account,
-            bucket_arn=bucket.arn,
+            region=at.region.name,
+            account=at.setting.account,
+            bucket_arns=bucket_arns(at.setting),
             bucket=bucket.name,
-            repositories=[_repositories(region, setting)],
+            repositories=[at.repositories],
+            secrets=at.secrets,
             network=network,
-            boundary=setting.boundary,
+            boundary=at.setting.boundary,
         ),
-        opts,
+        at.opts,
     )
 
 
-def _repositories(region: Region, setting: Setting) -> str:
-    return f"arn:aws:ecr:{region.name}:{setting.account}:repository/{setting.environment}/*"
-
-
-def _access_points(
-    region: Region, files: FileSystem | None, setting: Setting
-) -> list[pulumi.Output[str]]:
-    start = f"arn:aws:elasticfilesystem:{region.name}:{setting.account}:access-point/"
+def _access_points(at: _At, files: FileSystem | None) -> list[pulumi.Output[str]]:
+    here = f"{at.region.name}:{at.setting.account}"
     points = files.access_points.values() if files else ()
+    start = f"arn:aws:elasticfilesystem:{here}:access-point/"
     return [pulumi.Output.concat(start, point) for point in points]

@@ -10,10 +10,8 @@ from collections.abc import Iterable, Mapping
 import pulumi
 import pulumi_aws as aws
 
+from infra.plan.tags import ENVIRONMENT_TAG
 from infra.settings.types import Environment
-
-ENVIRONMENT_TAG = "ems-environment"
-"""The tag by which costs are told apart; a cost-allocation tag of the account."""
 
 
 def tags_of(environment: str, settings: Environment) -> dict[str, str]:

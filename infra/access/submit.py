@@ -1,6 +1,8 @@
 """Who may submit: a policy for each site, and one role with all of them where somebody is named.
 
 Knows sites by what they offer. What the policy allows is written in `infra/plan/iam/submit.py`.
+IAM deletes no policy that somebody attached by hand, to a user or a role that is not ours:
+`destroy`, and taking a site away, then stop with DeleteConflict until it is detached there.
 """
 
 from __future__ import annotations
@@ -11,12 +13,17 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_aws as aws
 
+from ems.errors import UsageError
 from infra.compute.roles import role
 from infra.plan.iam import documents
 from infra.plan.iam.submit import SubmitPlace, submit_document
 
 SESSION_S = 12 * 3600
-"""How long a researcher works with the role before taking it anew; the longest that IAM allows."""
+"""How long a user works with the role before taking it anew; the longest that IAM allows. Whoever
+comes from another role (single sign-on, an instance) gets one hour at most: STS gives no more where
+one role takes the next."""
+MOST_SITES = 10
+"""Managed policies that IAM attaches to a role, and so the sites whose submit policies it holds."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,8 @@ class SubmitArgs:
     """An environment's sites, and who may take the role."""
 
     environment: str
+    home: str
+    """The region that keeps the environment's outputs."""
     account: pulumi.Input[str]
     sites: Mapping[str, SubmitSite]
     researchers: Sequence[str] = ()
@@ -57,6 +66,7 @@ class Submit(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: SubmitArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        check_sites(args)
         super().__init__("ems:access:Submit", name, None, opts)
         self.policies = {
             site: _policy(f"{name}-{site}", site, each, args, self)
@@ -64,6 +74,17 @@ class Submit(pulumi.ComponentResource):
         }
         self.role = _role(name, args, self.policies, self) if args.researchers else None
         self.register_outputs({"policies": self.policies, "role": self.role})
+
+
+def check_sites(args: SubmitArgs) -> None:
+    """UsageError where the role could not hold the policies of all sites."""
+    if args.researchers and len(args.sites) > MOST_SITES:
+        raise UsageError(
+            "ems:access.researchers",
+            f"their role would hold a policy for each of {len(args.sites)} sites "
+            f"(allowed: {MOST_SITES} with researchers; without, any number)",
+            "attach the policies of the output `submit_policies` to roles of your own",
+        )
 
 
 def _policy(
@@ -82,7 +103,7 @@ def _policy(
     )
     policy = known.apply(
         lambda fields: submit_document(
-            name, SubmitPlace(args.environment, site, offered.region, **fields)
+            name, SubmitPlace(args.environment, site, offered.region, args.home, **fields)
         )
     )
     return aws.iam.Policy(name, policy=policy, opts=pulumi.ResourceOptions(parent=parent)).arn

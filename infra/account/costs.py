@@ -10,7 +10,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.account.settings import Account
-from infra.plan.iam.submit import ENVIRONMENT_TAG
+from infra.plan.tags import ENVIRONMENT_TAG
 
 
 def watch_costs(settings: Account, provider: aws.Provider) -> None:

@@ -20,6 +20,7 @@ from infra.account.state import State, make_state
 
 SERVICES: Mapping[ServiceRole, str] = {
     "batch": "batch.amazonaws.com",
+    "elasticloadbalancing": "elasticloadbalancing.amazonaws.com",
     "spot": "spot.amazonaws.com",
 }
 
@@ -58,6 +59,9 @@ def _service_roles(settings: Account, provider: aws.Provider) -> None:
 
 
 def _export(state: State, deployers: Mapping[str, Deployer]) -> None:
+    """Export what the other programs are told by hand: a deploy role goes into CI's settings, its
+    boundary into the environment's file as `ems:boundary`, without which IAM refuses every role
+    that the deploy role would make."""
     pulumi.export("state_bucket", state.bucket)
     pulumi.export("login", state.login)
     pulumi.export("secrets_provider", state.secrets_provider)

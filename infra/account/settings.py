@@ -20,9 +20,10 @@ from infra.settings.types import AccountId, Email, Name, Settings
 
 NAMESPACE = "ems-account"
 
-ServiceRole = Literal["batch", "spot"]
+ServiceRole = Literal["batch", "elasticloadbalancing", "spot"]
 """The services whose own role must be there before their first use: Batch makes several things at
-once that all need it, and nobody makes the one of spot instances unless asked to."""
+once that all need it; a cluster can't make the one of load balancers within its boundary, which
+lets no role make others; and nobody makes the one of spot instances unless asked to."""
 
 
 class Account(Settings, frozen=True):

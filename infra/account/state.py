@@ -6,7 +6,6 @@ So bucket and key are kept when they leave the program. Knows no environment.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.account.settings import Account
+from infra.data.closed import close, keep_versions, tls_only
 
 OLD_VERSIONS_DAYS = 365
 UNFINISHED_DAYS = 7
@@ -41,19 +41,7 @@ def bucket_name(account: str, region: str) -> str:
 
 def bucket_policy(arn: str) -> dict[str, Any]:
     """Return what nobody may do: come without TLS."""
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Sid": "TlsOnly",
-                "Effect": "Deny",
-                "Principal": "*",
-                "Action": "s3:*",
-                "Resource": [arn, f"{arn}/*"],
-                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-            }
-        ],
-    }
+    return {"Version": "2012-10-17", "Statement": [tls_only(arn)]}
 
 
 def make_state(settings: Account, provider: aws.Provider) -> State:
@@ -61,14 +49,7 @@ def make_state(settings: Account, provider: aws.Provider) -> State:
     keep = pulumi.ResourceOptions(
         provider=provider, protect=settings.protect, retain_on_delete=settings.protect
     )
-    key = aws.kms.Key(
-        "state",
-        description="State of EMS's stacks, and the secrets in it",
-        enable_key_rotation=True,
-        deletion_window_in_days=30,
-        opts=keep,
-    )
-    aws.kms.Alias("state", name=ALIAS, target_key_id=key.key_id, opts=keep)
+    key = _key(keep)
     bucket = aws.s3.Bucket(
         "state",
         bucket=bucket_name(settings.account, settings.region),
@@ -77,9 +58,8 @@ def make_state(settings: Account, provider: aws.Provider) -> State:
         force_destroy=not settings.protect,
         opts=keep,
     )
-    _close(bucket, keep)
-    _encrypt(bucket, key, keep)
-    _keep_versions(bucket, keep)
+    close("state", bucket, bucket_policy, keep, key.arn)
+    _keep_old(bucket, keep)
     return State(
         bucket=bucket.bucket,
         bucket_arn=bucket.arn,
@@ -89,56 +69,20 @@ def make_state(settings: Account, provider: aws.Provider) -> State:
     )
 
 
-def _close(bucket: aws.s3.Bucket, keep: pulumi.ResourceOptions) -> None:
-    closed = aws.s3.BucketPublicAccessBlock(
-        "state-public-access",
-        bucket=bucket.bucket,
-        block_public_acls=True,
-        block_public_policy=True,
-        ignore_public_acls=True,
-        restrict_public_buckets=True,
+def _key(keep: pulumi.ResourceOptions) -> aws.kms.Key:
+    key = aws.kms.Key(
+        "state",
+        description="State of EMS's stacks, and the secrets in it",
+        enable_key_rotation=True,
+        deletion_window_in_days=30,
         opts=keep,
     )
-    aws.s3.BucketOwnershipControls(
-        "state-ownership",
-        bucket=bucket.bucket,
-        rule={"object_ownership": "BucketOwnerEnforced"},
-        opts=keep,
-    )
-    aws.s3.BucketPolicy(
-        "state-policy",
-        bucket=bucket.bucket,
-        policy=bucket.arn.apply(lambda arn: json.dumps(bucket_policy(arn))),
-        # two changes of access at once make S3 answer OperationAborted
-        opts=keep.merge(pulumi.ResourceOptions(depends_on=[closed])),
-    )
+    aws.kms.Alias("state", name=ALIAS, target_key_id=key.key_id, opts=keep)
+    return key
 
 
-def _encrypt(bucket: aws.s3.Bucket, key: aws.kms.Key, keep: pulumi.ResourceOptions) -> None:
-    aws.s3.BucketServerSideEncryptionConfiguration(
-        "state-encryption",
-        bucket=bucket.bucket,
-        rules=[
-            {
-                "apply_server_side_encryption_by_default": {
-                    "sse_algorithm": "aws:kms",
-                    "kms_master_key_id": key.arn,
-                },
-                "bucket_key_enabled": True,
-                "blocked_encryption_types": ["SSE-C"],
-            }
-        ],
-        opts=keep,
-    )
-
-
-def _keep_versions(bucket: aws.s3.Bucket, keep: pulumi.ResourceOptions) -> None:
-    versioned = aws.s3.BucketVersioning(
-        "state-versioning",
-        bucket=bucket.bucket,
-        versioning_configuration={"status": "Enabled"},
-        opts=keep,
-    )
+def _keep_old(bucket: aws.s3.Bucket, keep: pulumi.ResourceOptions) -> None:
+    versioned = keep_versions("state", bucket, keep)
     aws.s3.BucketLifecycleConfiguration(
         "state-lifecycle",
         bucket=bucket.bucket,

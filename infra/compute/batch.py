@@ -19,7 +19,11 @@ from infra.plan.queues import QueuePlan, plan
 from infra.settings.types import Batch as BatchSettings
 
 FINISH_MINUTES = 360
-"""How long jobs may go on when their instances are to be renewed; the longest that Batch allows."""
+"""How long jobs may go on when their instances are to be renewed; the longest that the provider
+takes (Batch itself takes five days). The provider waits 20 minutes for the renewal, and nothing
+sets that: its batch/compute_environment.go declares no timeouts, so `custom_timeouts` would be
+ignored. An `up` that renews while a longer job runs ends in an error, and Batch goes on (ADR 15).
+"""
 
 STUCK: Sequence[str] = (
     "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY",
@@ -40,9 +44,12 @@ class BatchArgs:
     region: str
     account: pulumi.Input[str]
     log_retention_days: int
-    bucket_arn: pulumi.Input[str]
+    bucket_arns: Sequence[pulumi.Input[str]]
+    """ARNs of the buckets of all sites: the store's root may lie in any."""
     repositories: Sequence[pulumi.Input[str]]
     """ARNs of the ECR repositories whose images jobs run; patterns are fine."""
+    secrets: pulumi.Input[str]
+    """ARN pattern of the secrets that job definitions may refer to."""
     file_system_arn: pulumi.Input[str] | None = None
     access_points: Sequence[pulumi.Input[str]] = ()
     """ARNs of the file system's access points."""
@@ -107,8 +114,9 @@ class Batch(pulumi.ComponentResource):
 def _role_args(args: BatchArgs, log_group_arn: pulumi.Output[str]) -> RoleArgs:
     return RoleArgs(
         account=args.account,
-        bucket_arn=args.bucket_arn,
+        bucket_arns=args.bucket_arns,
         repositories=args.repositories,
+        secrets=args.secrets,
         log_group_arn=log_group_arn,
         file_system_arn=args.file_system_arn,
         access_points=args.access_points,

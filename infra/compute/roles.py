@@ -22,8 +22,9 @@ class RoleArgs:
     """What the roles of Batch are bounded to."""
 
     account: pulumi.Input[str]
-    bucket_arn: pulumi.Input[str]
+    bucket_arns: Sequence[pulumi.Input[str]]
     repositories: Sequence[pulumi.Input[str]]
+    secrets: pulumi.Input[str]
     log_group_arn: pulumi.Input[str]
     file_system_arn: pulumi.Input[str] | None
     access_points: Sequence[pulumi.Input[str]]
@@ -52,7 +53,7 @@ def batch_roles(name: str, args: RoleArgs, parent: pulumi.Resource) -> BatchRole
     execution = role(f"{name}-execution", tasks, args.boundary, parent)
     grant(f"{name}-execution", execution, _execution(args), parent)
     job = role(f"{name}-job", tasks, args.boundary, parent)
-    grant(f"{name}-job", job, _job(args), parent)
+    grant(f"{name}-job", job, _job(f"{name}-job", args), parent)
     return BatchRoles(profile.arn, execution.arn, job.arn, (agent, profile))
 
 
@@ -90,16 +91,21 @@ def grant(
 
 
 def _execution(args: RoleArgs) -> pulumi.Output[str]:
-    known = pulumi.Output.all(args.log_group_arn, *args.repositories)
-    return known.apply(lambda arns: documents.document(jobs.execution_policy(arns[1:], arns[0])))
+    def written(arns: Sequence[str]) -> str:
+        log_group, secrets, *repositories = arns
+        return documents.document(jobs.execution_policy(repositories, log_group, (secrets,)))
+
+    return pulumi.Output.all(args.log_group_arn, args.secrets, *args.repositories).apply(written)
 
 
-def _job(args: RoleArgs) -> pulumi.Output[str]:
-    def written(arns: Sequence[str | None]) -> str:
-        bucket, shared, *points = arns
-        file_system = jobs.FileSystem(shared, [p for p in points if p]) if shared else None
-        assert bucket
-        return documents.document(jobs.job_policy(bucket, file_system))
+def _job(name: str, args: RoleArgs) -> pulumi.Output[str]:
+    count = len(args.bucket_arns)
 
-    known = pulumi.Output.all(args.bucket_arn, args.file_system_arn, *args.access_points)
-    return known.apply(written)
+    def written(arns: Sequence[str]) -> str:
+        buckets, (shared, *points) = arns[:count], arns[count:]
+        file_system = jobs.FileSystem(shared, points) if shared else None
+        policy = documents.document(jobs.job_policy(buckets, file_system))
+        return documents.fitting(name, policy, documents.INLINE_LIMIT)
+
+    shared = (args.file_system_arn or "", *args.access_points)
+    return pulumi.Output.all(*args.bucket_arns, *shared).apply(written)

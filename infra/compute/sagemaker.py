@@ -7,8 +7,9 @@ image with another user can't write its model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
@@ -29,9 +30,12 @@ class SageMakerArgs:
     account: pulumi.Input[str]
     bucket: pulumi.Input[str]
     """The bucket's name."""
-    bucket_arn: pulumi.Input[str]
+    bucket_arns: Sequence[pulumi.Input[str]]
+    """ARNs of the buckets of all sites: the store's root may lie in any."""
     repositories: Sequence[pulumi.Input[str]]
     """ARNs of the ECR repositories whose images jobs run; patterns are fine."""
+    secrets: pulumi.Input[str]
+    """ARN pattern of the secrets that jobs may read."""
     boundary: pulumi.Input[str] | None = None
 
 
@@ -49,20 +53,27 @@ class SageMaker(pulumi.ComponentResource):
         super().__init__("ems:compute:SageMaker", name, None, opts)
         trust = trusted_by("sagemaker.amazonaws.com", args.account)
         made = role(f"{name}-sagemaker", trust, args.boundary, self)
-        grant(f"{name}-sagemaker", made, _policy(args), self)
+        grant(f"{name}-sagemaker", made, _policy(f"{name}-sagemaker", args), self)
         self.role = made.arn
         self.output = pulumi.Output.concat("s3://", args.bucket, "/", OUTPUT)
         self.register_outputs({"role": self.role, "output": self.output})
 
 
-def _policy(args: SageMakerArgs) -> pulumi.Output[str]:
-    subnets = [subnet for _, subnet in sorted(args.network.job_subnets.items())]
-    fixed = (args.account, args.bucket_arn, args.network.job_security_group)
-    count = len(fixed) + len(subnets)
+def _policy(name: str, args: SageMakerArgs) -> pulumi.Output[str]:
+    def written(known: Mapping[str, Any]) -> str:
+        place = jobs.JobPlace(args.region, known["account"], known["subnets"], known["group"])
+        policy = documents.document(
+            jobs.sagemaker_policy(
+                known["buckets"], known["repositories"], (known["secrets"],), place
+            )
+        )
+        return documents.fitting(name, policy, documents.INLINE_LIMIT)
 
-    def written(known: Sequence[str]) -> str:
-        account, bucket, group = known[: len(fixed)]
-        place = jobs.JobPlace(args.region, account, known[len(fixed) : count], group)
-        return documents.document(jobs.sagemaker_policy(bucket, known[count:], place))
-
-    return pulumi.Output.all(*fixed, *subnets, *args.repositories).apply(written)
+    return pulumi.Output.all(
+        account=args.account,
+        subnets=[subnet for _, subnet in sorted(args.network.job_subnets.items())],
+        group=args.network.job_security_group,
+        buckets=list(args.bucket_arns),
+        repositories=list(args.repositories),
+        secrets=args.secrets,
+    ).apply(written)

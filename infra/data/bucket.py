@@ -6,21 +6,23 @@ the store puts there, nor who may read it (`infra/access`, job roles).
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
-from ems.errors import UsageError
+from infra.data.closed import close, keep_versions, tls_only
+from infra.data.naming import bucket_name
 from infra.settings.types import Storage
 
-LONGEST = 63
-"""What S3 allows for a bucket's name, suffix included."""
 UNFINISHED_DAYS = 7
 FLOW_LOGS = "flow-logs/"
 SCRATCH = "scratch/"
+Rule = aws.s3.BucketLifecycleConfigurationRuleArgs
+Filter = aws.s3.BucketLifecycleConfigurationRuleFilterArgs
+Expiration = aws.s3.BucketLifecycleConfigurationRuleExpirationArgs
+Old = aws.s3.BucketLifecycleConfigurationRuleNoncurrentVersionExpirationArgs
 
 
 @dataclass(frozen=True)
@@ -34,27 +36,8 @@ class BucketArgs:
     region: str
     protect: bool
     """The bucket survives; otherwise `destroy` empties it, which holds from the first `up` on."""
-
-
-def bucket_name(environment: str, site: str, account: str, region: str) -> str:
-    """Return the name of a site's bucket; UsageError where it gets longer than S3 allows.
-
-    The suffix puts it into the account's own namespace in that region: a name that follows from a
-    rule and lies in the global namespace belongs to whoever took it first. A test pins it: another
-    name would be another, empty bucket.
-    """
-    suffix = f"-{account}-{region}-an"
-    prefix = f"ems-{environment}-{site}"
-    if len(prefix + suffix) > LONGEST:
-        room = LONGEST - len(f"ems--{suffix}")
-        raise UsageError(
-            f"site {site!r} of environment {environment!r}",
-            f"its bucket's name would have {len(prefix + suffix)} characters, S3 allows {LONGEST} "
-            f"(in {region}: {room} for both names together, these have "
-            f"{len(environment) + len(site)})",
-            "a shorter name of the site",
-        )
-    return prefix + suffix
+    flow_logs_days: int = 90
+    """How long flow logs are kept."""
 
 
 def bucket_policy(arn: str, account: str, region: str) -> dict[str, Any]:
@@ -63,6 +46,11 @@ def bucket_policy(arn: str, account: str, region: str) -> dict[str, Any]:
     The statements for flow logs stand whether a site has flow logs or not: where they lack, AWS
     adds its own behind our back as soon as a flow log is made.
     """
+    statements = [tls_only(arn), *_flow_logs(arn, account, region)]
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _flow_logs(arn: str, account: str, region: str) -> list[dict[str, Any]]:
     partition = arn.split(":")[1]
     delivery = {"Service": "delivery.logs.amazonaws.com"}
     source = {
@@ -70,74 +58,62 @@ def bucket_policy(arn: str, account: str, region: str) -> dict[str, Any]:
         "ArnLike": {"aws:SourceArn": f"arn:{partition}:logs:{region}:{account}:*"},
     }
     owned = {**source["StringEquals"], "s3:x-amz-acl": "bucket-owner-full-control"}
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Sid": "TlsOnly",
-                "Effect": "Deny",
-                "Principal": "*",
-                "Action": "s3:*",
-                "Resource": [arn, f"{arn}/*"],
-                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-            },
-            {
-                "Sid": "FlowLogsLook",
-                "Effect": "Allow",
-                "Principal": delivery,
-                "Action": ["s3:GetBucketAcl", "s3:ListBucket"],
-                "Resource": arn,
-                "Condition": source,
-            },
-            {
-                "Sid": "FlowLogsWrite",
-                "Effect": "Allow",
-                "Principal": delivery,
-                "Action": "s3:PutObject",
-                # below it `<account>/` or `aws-account-id=<account>/`, as the flow log's form is
-                "Resource": f"{arn}/{FLOW_LOGS}AWSLogs/*",
-                "Condition": {**source, "StringEquals": owned},
-            },
-        ],
-    }
-
-
-def lifecycle(settings: Storage) -> list[aws.s3.BucketLifecycleConfigurationRuleArgs]:
-    """Return the rules: unfinished uploads, old versions, scratch."""
-    rule = aws.s3.BucketLifecycleConfigurationRuleArgs
-    everything = aws.s3.BucketLifecycleConfigurationRuleFilterArgs(prefix="")
-    old = aws.s3.BucketLifecycleConfigurationRuleNoncurrentVersionExpirationArgs
     return [
-        rule(
+        {
+            "Sid": "FlowLogsLook",
+            "Effect": "Allow",
+            "Principal": delivery,
+            "Action": ["s3:GetBucketAcl", "s3:ListBucket"],
+            "Resource": arn,
+            "Condition": source,
+        },
+        {
+            "Sid": "FlowLogsWrite",
+            "Effect": "Allow",
+            "Principal": delivery,
+            "Action": "s3:PutObject",
+            # below it `<account>/` or `aws-account-id=<account>/`, as the flow log's form is
+            "Resource": f"{arn}/{FLOW_LOGS}AWSLogs/*",
+            "Condition": {**source, "StringEquals": owned},
+        },
+    ]
+
+
+def lifecycle(settings: Storage, flow_logs_days: int) -> list[Rule]:
+    """Return the rules: unfinished uploads, old versions, scratch, flow logs."""
+    everything = Filter(prefix="")
+    unfinished = aws.s3.BucketLifecycleConfigurationRuleAbortIncompleteMultipartUploadArgs(
+        days_after_initiation=UNFINISHED_DAYS
+    )
+    return [
+        Rule(
             id="unfinished-uploads",
             status="Enabled",
             filter=everything,
-            abort_incomplete_multipart_upload=(
-                aws.s3.BucketLifecycleConfigurationRuleAbortIncompleteMultipartUploadArgs(
-                    days_after_initiation=UNFINISHED_DAYS
-                )
-            ),
+            abort_incomplete_multipart_upload=unfinished,
         ),
-        rule(
+        Rule(
             id="old-versions",
             status="Enabled",
             filter=everything,
-            noncurrent_version_expiration=old(noncurrent_days=settings.old_versions_days),
+            noncurrent_version_expiration=Old(noncurrent_days=settings.old_versions_days),
             # a deleted object leaves a marker; with its versions gone it is only something to list
-            expiration=aws.s3.BucketLifecycleConfigurationRuleExpirationArgs(
-                expired_object_delete_marker=True
-            ),
+            expiration=Expiration(expired_object_delete_marker=True),
         ),
-        rule(
-            id="scratch",
-            status="Enabled",
-            filter=aws.s3.BucketLifecycleConfigurationRuleFilterArgs(prefix=SCRATCH),
-            expiration=aws.s3.BucketLifecycleConfigurationRuleExpirationArgs(
-                days=settings.scratch_days
-            ),
-            noncurrent_version_expiration=old(noncurrent_days=1),
-        ),
+        _by_age("scratch", SCRATCH, settings.scratch_days),
+        _by_age("flow-logs", FLOW_LOGS, flow_logs_days),
     ]
+
+
+def _by_age(name: str, prefix: str, days: int) -> Rule:
+    """Return the rule of what is only worth keeping for a while: no old versions of it either."""
+    return Rule(
+        id=name,
+        status="Enabled",
+        filter=Filter(prefix=prefix),
+        expiration=Expiration(days=days),
+        noncurrent_version_expiration=Old(noncurrent_days=1),
+    )
 
 
 class Bucket(pulumi.ComponentResource):
@@ -165,75 +141,23 @@ class Bucket(pulumi.ComponentResource):
             force_destroy=not args.protect,
             opts=keep,
         )
-        policy = _close(name, bucket, args, keep)
-        aws.s3.BucketLifecycleConfiguration(
-            f"{name}-lifecycle",
-            bucket=bucket.bucket,
-            rules=lifecycle(args.settings),
-            # rules for old versions say nothing of a bucket that has none yet
-            opts=keep.merge(pulumi.ResourceOptions(depends_on=[_version(name, bucket, keep)])),
+        # S3's own keys: no key policy between sites and labs, and no charge by call
+        policy = close(
+            name, bucket, lambda arn: bucket_policy(arn, args.account, args.region), keep
         )
+        _tidy(name, bucket, args, keep)
         self.name = bucket.bucket
         self.arn = bucket.arn
         self.flow_logs = pulumi.Output.all(bucket.arn, policy.id).apply(lambda known: known[0])
         self.register_outputs({"name": self.name, "arn": self.arn})
 
 
-def _close(
-    name: str, bucket: aws.s3.Bucket, args: BucketArgs, keep: pulumi.ResourceOptions
-) -> aws.s3.BucketPolicy:
-    closed = aws.s3.BucketPublicAccessBlock(
-        f"{name}-public-access",
+def _tidy(name: str, bucket: aws.s3.Bucket, args: BucketArgs, keep: pulumi.ResourceOptions) -> None:
+    versions = keep_versions(name, bucket, keep)
+    aws.s3.BucketLifecycleConfiguration(
+        f"{name}-lifecycle",
         bucket=bucket.bucket,
-        block_public_acls=True,
-        block_public_policy=True,
-        ignore_public_acls=True,
-        restrict_public_buckets=True,
-        opts=keep,
-    )
-    aws.s3.BucketOwnershipControls(
-        f"{name}-ownership",
-        bucket=bucket.bucket,
-        rule=aws.s3.BucketOwnershipControlsRuleArgs(object_ownership="BucketOwnerEnforced"),
-        opts=keep,
-    )
-    # S3's own keys: no key policy between sites and labs, and no charge by call. A bucket key would
-    # do nothing here, it is for KMS. Keys that a caller brings are what S3 blocks by itself in new
-    # buckets; said here, or it would look like drift.
-    encryption = aws.s3.BucketServerSideEncryptionConfigurationRuleArgs
-    by_default = (
-        aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgs(
-            sse_algorithm="AES256"
-        )
-    )
-    aws.s3.BucketServerSideEncryptionConfiguration(
-        f"{name}-encryption",
-        bucket=bucket.bucket,
-        rules=[
-            encryption(
-                apply_server_side_encryption_by_default=by_default,
-                blocked_encryption_types=["SSE-C"],
-            )
-        ],
-        opts=keep,
-    )
-    return aws.s3.BucketPolicy(
-        f"{name}-policy",
-        bucket=bucket.bucket,
-        policy=bucket.arn.apply(
-            lambda arn: json.dumps(bucket_policy(arn, args.account, args.region))
-        ),
-        # two changes of access at once make S3 answer OperationAborted
-        opts=keep.merge(pulumi.ResourceOptions(depends_on=[closed])),
-    )
-
-
-def _version(
-    name: str, bucket: aws.s3.Bucket, keep: pulumi.ResourceOptions
-) -> aws.s3.BucketVersioning:
-    return aws.s3.BucketVersioning(
-        f"{name}-versioning",
-        bucket=bucket.bucket,
-        versioning_configuration={"status": "Enabled"},
-        opts=keep,
+        rules=lifecycle(args.settings, args.flow_logs_days),
+        # rules for old versions say nothing of a bucket that has none yet
+        opts=keep.merge(pulumi.ResourceOptions(depends_on=[versions])),
     )

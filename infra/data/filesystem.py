@@ -75,21 +75,30 @@ class FileSystem(pulumi.ComponentResource):
             purpose: _access_point(f"{name}-{purpose}", root, file_system, held).id
             for purpose, root in ROOTS.items()
         }
-        # EFS allows one in a zone: a new one beside the old is a MountTargetConflict
-        alone = held.merge(pulumi.ResourceOptions(delete_before_replace=True))
         self.addresses = {
-            zone: aws.efs.MountTarget(
-                f"{name}-{zone}",
-                file_system_id=file_system.id,
-                subnet_id=subnet,
-                security_groups=[group.id],
-                opts=alone,
-            ).ip_address
+            zone: _mount_target(f"{name}-{zone}", subnet, file_system, group, held).ip_address
             for zone, subnet in args.subnets.items()
         }
         self.register_outputs(
             {"id": self.id, "access_points": self.access_points, "addresses": self.addresses}
         )
+
+
+def _mount_target(
+    name: str,
+    subnet: pulumi.Input[str],
+    file_system: aws.efs.FileSystem,
+    group: aws.ec2.SecurityGroup,
+    held: pulumi.ResourceOptions,
+) -> aws.efs.MountTarget:
+    return aws.efs.MountTarget(
+        name,
+        file_system_id=file_system.id,
+        subnet_id=subnet,
+        security_groups=[group.id],
+        # EFS allows one in a zone: a new one beside the old is a MountTargetConflict
+        opts=held.merge(pulumi.ResourceOptions(delete_before_replace=True)),
+    )
 
 
 def _file_system(

@@ -12,21 +12,50 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.eks.handover import RESEARCHERS
+from infra.settings.fault import Fault, SettingsError, at
+from infra.settings.types import Environment
 
 ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
 
 
+def administrators(admins: Sequence[str], deployer: str) -> tuple[str, ...]:
+    """Return who administers a cluster: those who are named, or else the one that deploys.
+
+    Never both: two who deploy in turn would take each other's access away.
+    """
+    return tuple(admins) or (deployer,)
+
+
+def check_deployer(settings: Environment, deployer: str) -> None:
+    """Refuse, before anything is made, a principal that could not enter the clusters that it makes.
+
+    The creator is no administrator by itself. `deployer` is the role or user, not its session.
+    """
+    found = [
+        Fault(
+            at("sites", name, "kubernetes", "admins"),
+            f"{deployer} deploys, and could not enter the cluster (allowed: {', '.join(admins)})",
+            f"one of these to deploy with, or {deployer} in the list",
+        )
+        for name, site in settings.sites.items()
+        if site.kubernetes
+        and deployer not in administrators(admins := site.kubernetes.admins, deployer)
+    ]
+    if found:
+        raise SettingsError("who deploys", found)
+
+
 def key(principal: str) -> str:
-    """Return a principal's name for resources: account and role, so that no two are the same."""
+    """Return a principal's name for resources, so that no two are the same.
+
+    The account, and its kind, path and name as they are: `111122223333-role/team/admin`.
+    """
     _, _, _, _, account, path = principal.split(":", 5)
-    return f"{account}-{path.partition('/')[2].replace('/', '-')}"
+    return f"{account}-{path}"
 
 
 def admins(name: str, cluster: aws.eks.Cluster, principals: Sequence[str]) -> list[pulumi.Resource]:
-    """Let each principal administer the cluster; each is named once, however often it is given.
-
-    The creator is no administrator by itself, so the one that deploys must be among them.
-    """
+    """Let each principal administer the cluster; each is named once, however often it is given."""
     made: list[pulumi.Resource] = []
     for principal in dict.fromkeys(principals):
         entry = aws.eks.AccessEntry(
@@ -78,7 +107,8 @@ def private_clients(
     )
     for client, network in sorted(clients.items()):
         aws.vpc.SecurityGroupIngressRule(
-            f"{name}-api-{client}",
+            # by network: a lab that gets another name keeps its rule, and AWS takes none twice
+            f"{name}-api-from-{network.replace('/', '-')}",
             security_group_id=group.id,
             description=f"Kubernetes API from {client}",
             ip_protocol="tcp",

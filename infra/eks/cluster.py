@@ -7,7 +7,7 @@ name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from infra.eks import access
 from infra.eks.handover import SERVICE_ACCOUNT
 from infra.eks.networks import SERVICE_NETWORK, check_service_network, control_plane_subnets
 from infra.eks.roles import Roles
+from infra.kubernetes.naming import BUILT_IN_POOLS
 from infra.network.site import SiteNetwork
 from infra.settings.types import Kubernetes
 
@@ -43,13 +44,16 @@ class ClusterArgs:
     network: SiteNetwork
     deployer: str
     """The ARN of the role (or user) that deploys, not of its session."""
-    bucket_arn: pulumi.Input[str]
+    bucket_arns: Sequence[pulumi.Input[str]]
+    """The buckets of all sites: a store lies in one, and jobs everywhere read and write it."""
     log_retention_days: int
     clients: Mapping[str, str] = field(default_factory=dict)
     """Name → network that reaches the API and Ray privately: labs and joined sites."""
     file_system: MountedFileSystem | None = None
     submit_role: pulumi.Input[str] | None = None
     """The role of researchers, where there is one."""
+    secrets: Sequence[str] = ()
+    """ARN patterns of the secrets that jobs may read."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags for nodes, volumes and load balancers, which default tags don't reach."""
     boundary: pulumi.Input[str] | None = None
@@ -72,27 +76,27 @@ class Cluster(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ClusterArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        subnets = control_plane_subnets(name, args.network.job_subnets)
+        subnets = list(control_plane_subnets(name, args.network.job_subnets).values())
         clients = {name: args.network.cidr, **args.clients}
         check_service_network(name, clients)
         super().__init__("ems:eks:Cluster", name, None, opts)
-        roles = Roles(name, self, args.boundary)
-        node, before = roles.nodes()
+        self._name, self._args = name, args
+        self._roles = Roles(name, self, args.boundary)
+        node, before = self._roles.nodes()
         api = access.private_clients(name, args.network.vpc_id, clients, self)
-        places = _endpoints(args.settings, list(subnets.values()), api.id)
-        cluster = self._control_plane(name, args, roles, places, node, before)
-        access.admins(name, cluster, (args.deployer, *args.settings.admins))
-        if args.submit_role is not None:
-            access.researchers(name, cluster, args.submit_role)
-        self._driver(name, args, roles, cluster)
-        job = self._job_role(name, args, roles, cluster)
-
+        places = _endpoints(args.settings, subnets, api.id)
+        cluster = self._control_plane(places, node, before)
+        self._people(cluster)
+        self._driver(cluster)
+        self.job_role = self._job_role(cluster).arn
         self.cluster_name = cluster.name
         self.arn = cluster.arn
         self.endpoint = cluster.endpoint
         self.certificate = cluster.certificate_authority.apply(lambda one: one.data or "")
-        self.job_role = job.arn
-        self.handover = _handover(args, cluster, clients, node, list(subnets.values()))
+        self.handover = _handover(args, cluster, clients, node, subnets)
+        self._register()
+
+    def _register(self) -> None:
         self.register_outputs(
             {
                 "cluster": self.cluster_name,
@@ -104,27 +108,30 @@ class Cluster(pulumi.ComponentResource):
             }
         )
 
+    def _logs(self) -> aws.cloudwatch.LogGroup:
+        """Make the log group, before the cluster: EKS would make one that keeps all for ever.
+
+        Its name is EKS's choice, by the cluster's own, which is fixed therefore.
+        """
+        return aws.cloudwatch.LogGroup(
+            f"{self._name}-control-logs",
+            name=f"/aws/eks/{self._name}/cluster",
+            retention_in_days=self._args.log_retention_days,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
     def _control_plane(
         self,
-        name: str,
-        args: ClusterArgs,
-        roles: Roles,
         places: aws.eks.ClusterVpcConfigArgs,
         node: aws.iam.Role,
         before: list[pulumi.Resource],
     ) -> aws.eks.Cluster:
-        role, policies = roles.control_plane(tagged=bool(args.tags))
-        # EKS would make the log group itself, without an end to what it keeps, so it comes first,
-        # and the cluster's own name is fixed: the group's has to hold it
-        logs = aws.cloudwatch.LogGroup(
-            f"{name}-control-logs",
-            name=f"/aws/eks/{name}/cluster",
-            retention_in_days=args.log_retention_days,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        args = self._args
+        role, policies = self._roles.control_plane(tagged=bool(args.tags))
+        compute, network, storage = _auto_mode(node)
         return aws.eks.Cluster(
-            name,
-            name=name,
+            self._name,
+            name=self._name,
             role_arn=role.arn,
             version=args.settings.version,
             access_config=aws.eks.ClusterAccessConfigArgs(
@@ -134,30 +141,30 @@ class Cluster(pulumi.ComponentResource):
             upgrade_policy=aws.eks.ClusterUpgradePolicyArgs(support_type="STANDARD"),
             vpc_config=places,
             bootstrap_self_managed_addons=False,
-            compute_config=aws.eks.ClusterComputeConfigArgs(
-                enabled=True, node_pools=["general-purpose", "system"], node_role_arn=node.arn
-            ),
-            kubernetes_network_config=aws.eks.ClusterKubernetesNetworkConfigArgs(
-                service_ipv4_cidr=SERVICE_NETWORK,
-                elastic_load_balancing=aws.eks.ClusterKubernetesNetworkConfigElasticLoadBalancingArgs(
-                    enabled=True
-                ),
-            ),
-            storage_config=aws.eks.ClusterStorageConfigArgs(
-                block_storage=aws.eks.ClusterStorageConfigBlockStorageArgs(enabled=True)
-            ),
+            compute_config=compute,
+            kubernetes_network_config=network,
+            storage_config=storage,
             opts=pulumi.ResourceOptions(
-                parent=self, protect=args.protect, depends_on=[logs, *policies, *before]
+                parent=self, protect=args.protect, depends_on=[self._logs(), *policies, *before]
             ),
         )
 
-    def _driver(self, name: str, args: ClusterArgs, roles: Roles, cluster: aws.eks.Cluster) -> None:
+    def _people(self, cluster: aws.eks.Cluster) -> None:
+        """Let in who administers the cluster, and researchers where they have a role."""
+        args = self._args
+        principals = access.administrators(args.settings.admins, args.deployer)
+        access.admins(self._name, cluster, principals)
+        if args.submit_role is not None:
+            access.researchers(self._name, cluster, args.submit_role)
+
+    def _driver(self, cluster: aws.eks.Cluster) -> None:
         """Install the EFS driver, the one add-on that Auto Mode does not bring."""
-        if args.file_system is None:
+        files = self._args.file_system
+        if files is None:
             return
-        role, policies = roles.file_system_driver(args.file_system.arn)
+        role, policies = self._roles.file_system_driver(files.arn)
         aws.eks.Addon(
-            f"{name}-efs-csi",
+            f"{self._name}-efs-csi",
             cluster_name=cluster.name,
             addon_name="aws-efs-csi-driver",
             pod_identity_associations=[
@@ -169,20 +176,40 @@ class Cluster(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=cluster, depends_on=policies),
         )
 
-    def _job_role(
-        self, name: str, args: ClusterArgs, roles: Roles, cluster: aws.eks.Cluster
-    ) -> aws.iam.Role:
+    def _job_role(self, cluster: aws.eks.Cluster) -> aws.iam.Role:
         """Give the job service account a role; Auto Mode brings pod identity's agent."""
-        job = roles.jobs(args.bucket_arn)
+        job = self._roles.jobs(*self._args.bucket_arns, secrets=self._args.secrets)
         aws.eks.PodIdentityAssociation(
-            f"{name}-job",
+            f"{self._name}-job",
             cluster_name=cluster.name,
-            namespace=args.settings.namespace,
+            namespace=self._args.settings.namespace,
             service_account=SERVICE_ACCOUNT,
             role_arn=job.arn,
             opts=pulumi.ResourceOptions(parent=cluster),
         )
         return job
+
+
+def _auto_mode(
+    node: aws.iam.Role,
+) -> tuple[
+    aws.eks.ClusterComputeConfigArgs,
+    aws.eks.ClusterKubernetesNetworkConfigArgs,
+    aws.eks.ClusterStorageConfigArgs,
+]:
+    """Return what asks for Auto Mode: EKS takes all three together or none."""
+    balancing = aws.eks.ClusterKubernetesNetworkConfigElasticLoadBalancingArgs(enabled=True)
+    return (
+        aws.eks.ClusterComputeConfigArgs(
+            enabled=True, node_pools=list(BUILT_IN_POOLS), node_role_arn=node.arn
+        ),
+        aws.eks.ClusterKubernetesNetworkConfigArgs(
+            service_ipv4_cidr=SERVICE_NETWORK, elastic_load_balancing=balancing
+        ),
+        aws.eks.ClusterStorageConfigArgs(
+            block_storage=aws.eks.ClusterStorageConfigBlockStorageArgs(enabled=True)
+        ),
+    )
 
 
 def _endpoints(

@@ -5,9 +5,9 @@ Pure: ARNs come as text. What a job may do with data is Batch's rule too (`infra
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 
-from infra.plan.iam.documents import Statement
+from infra.plan.iam.documents import Statement, trusts_service
 
 CLUSTER_POLICIES = (
     "AmazonEKSClusterPolicy",
@@ -32,9 +32,8 @@ def trust(service: str, *, sessions: bool = True) -> str:
     Auto Mode tags its sessions with the cluster's name, pod identity with namespace and service
     account; without `sts:TagSession` neither can take the role at all.
     """
-    actions = ["sts:AssumeRole", "sts:TagSession"] if sessions else ["sts:AssumeRole"]
-    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": actions}
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, separators=(",", ":"))
+    tagged = ("sts:TagSession",) if sessions else ()
+    return trusts_service(service, None, actions=("sts:AssumeRole", *tagged))
 
 
 def tagging() -> list[Statement]:
@@ -43,35 +42,33 @@ def tagging() -> list[Statement]:
     Its managed policies forbid tags that are not AWS's own, so that nodes of a NodeClass with tags
     would fail to launch. Each action stays bound to the cluster by the tag of its session.
     """
-    same = {"aws:RequestTag/eks:eks-cluster-name": "${aws:PrincipalTag/eks:eks-cluster-name}"}
-    node = {
-        "aws:RequestTag/eks:kubernetes-node-class-name": "*",
-        "aws:RequestTag/eks:kubernetes-node-pool-name": "*",
-    }
-    interface = {"aws:RequestTag/eks:kubernetes-cni-node-name": "*"}
     start = ("ec2:CreateFleet", "ec2:RunInstances", "ec2:CreateLaunchTemplate")
-    balancers = ("CreateListener", "CreateLoadBalancer", "CreateRule", "CreateTargetGroup")
+    disks = ("arn:aws:ec2:*:*:volume/*", "arn:aws:ec2:*:*:snapshot/*")
     return [
-        Statement("Compute", start, ("*",), {"StringEquals": same, "StringLike": node}),
-        Statement(
-            "Storage",
-            ("ec2:CreateVolume", "ec2:CreateSnapshot"),
-            ("arn:aws:ec2:*:*:volume/*", "arn:aws:ec2:*:*:snapshot/*"),
-            {"StringEquals": same},
+        _tagged(
+            "Compute", start, ("*",), "kubernetes-node-class-name", "kubernetes-node-pool-name"
         ),
-        Statement(
-            "Networking",
-            ("ec2:CreateNetworkInterface",),
-            ("*",),
-            {"StringEquals": same, "StringLike": interface},
-        ),
-        Statement(
-            "LoadBalancer",
-            tuple(f"elasticloadbalancing:{action}" for action in balancers),
-            ("*",),
-            {"StringEquals": same},
-        ),
+        _tagged("Storage", ("ec2:CreateVolume", "ec2:CreateSnapshot"), disks),
+        _tagged("Networking", ("ec2:CreateNetworkInterface",), ("*",), "kubernetes-cni-node-name"),
+        _tagged("LoadBalancer", _BALANCERS, ("*",)),
     ]
+
+
+_BALANCERS = tuple(
+    f"elasticloadbalancing:Create{what}"
+    for what in ("Listener", "LoadBalancer", "Rule", "TargetGroup")
+)
+
+
+def _tagged(sid: str, actions: Sequence[str], resources: Sequence[str], *tags: str) -> Statement:
+    """Let the cluster's own session make what it tags with its name, and with some value of each of
+    EKS's `tags`."""
+    asked = "aws:RequestTag/eks:"
+    same = {f"{asked}eks-cluster-name": "${aws:PrincipalTag/eks:eks-cluster-name}"}
+    conditions: dict[str, dict[str, str]] = {"StringEquals": same}
+    if tags:
+        conditions["StringLike"] = {f"{asked}{tag}": "*" for tag in tags}
+    return Statement(sid, actions, resources, conditions)
 
 
 def mounts(file_system_arn: str) -> list[Statement]:

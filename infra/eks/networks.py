@@ -1,4 +1,5 @@
-"""Which subnets can hold a cluster, and which network its Services use. Pure: knows no Pulumi."""
+"""Which subnets can hold a cluster, what its nodes must reach from there, and which network its
+Services use. Pure: knows no Pulumi."""
 
 from __future__ import annotations
 
@@ -13,6 +14,10 @@ CANNOT_HOLD = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})
 SERVICE_NETWORK = "172.20.0.0/16"
 """Addresses of Services in the cluster. Fixed, since a change replaces the cluster; left to AWS,
 it would mind the VPC alone, and a lab with the same network could not be reached."""
+
+NODE_ENDPOINTS = ("ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "elasticloadbalancing", "sts")
+"""The interface endpoints that a cluster's nodes and pods need where no way leads out; S3's, of the
+gateway kind, every site has."""
 
 Subnet = TypeVar("Subnet")
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from infra.compute.roles import grant, role
 from infra.eks import documents
-from infra.plan.iam.documents import document
-from infra.plan.iam.jobs import objects
+from infra.plan.iam.documents import INLINE_LIMIT, document, fitting
+from infra.plan.iam.jobs import pod_policy
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Roles:
         attached = self._attach("control", made, documents.CLUSTER_POLICIES)
         if tagged:
             policy = document(documents.tagging())
-            attached.append(self._inline("control-tags", made, policy))
+            attached.append(grant(f"{self.name}-control-tags", made, policy, made))
         return made, attached
 
     def nodes(self) -> tuple[aws.iam.Role, list[pulumi.Resource]]:
@@ -38,11 +39,19 @@ class Roles:
         made = self._role("node", documents.trust("ec2.amazonaws.com", sessions=False))
         return made, self._attach("node", made, documents.NODE_POLICIES)
 
-    def jobs(self, bucket_arn: pulumi.Input[str]) -> aws.iam.Role:
-        """Return the role that pods of the job service account have by pod identity."""
+    def jobs(self, *bucket_arns: pulumi.Input[str], secrets: Sequence[str] = ()) -> aws.iam.Role:
+        """Return the role that pods of the job service account have by pod identity.
+
+        The store's root may lie in the bucket of any site. `secrets`: the ARN patterns of those
+        that jobs may read.
+        """
         made = self._role("job", documents.trust("pods.eks.amazonaws.com"))
-        bucket = pulumi.Output.from_input(bucket_arn)
-        self._inline("job-data", made, bucket.apply(lambda arn: document(objects(arn))))
+        name = f"{self.name}-job-data"
+
+        def written(buckets: Sequence[str]) -> str:
+            return fitting(name, document(pod_policy(buckets, secrets)), INLINE_LIMIT)
+
+        grant(name, made, pulumi.Output.all(*bucket_arns).apply(written), made)
         return made
 
     def file_system_driver(
@@ -53,35 +62,20 @@ class Roles:
         attached = self._attach("efs", made, documents.DRIVER_POLICIES)
         arn = pulumi.Output.from_input(file_system_arn)
         policy = arn.apply(lambda one: document(documents.mounts(one)))
-        return made, [*attached, self._inline("efs-mounts", made, policy)]
+        return made, [*attached, grant(f"{self.name}-efs-mounts", made, policy, made)]
 
     def _role(self, what: str, trust: str) -> aws.iam.Role:
-        return aws.iam.Role(
-            f"{self.name}-{what}",
-            assume_role_policy=trust,
-            permissions_boundary=self.boundary,
-            opts=pulumi.ResourceOptions(parent=self.parent),
-        )
+        return role(f"{self.name}-{what}", trust, self.boundary, self.parent)
 
     def _attach(
-        self, what: str, role: aws.iam.Role, policies: Sequence[str]
+        self, what: str, to: aws.iam.Role, policies: Sequence[str]
     ) -> list[pulumi.Resource]:
         return [
             aws.iam.RolePolicyAttachment(
                 f"{self.name}-{what}-{policy.rsplit('/', 1)[-1]}",
-                role=role.name,
+                role=to.name,
                 policy_arn=documents.managed(policy),
-                opts=pulumi.ResourceOptions(parent=role),
+                opts=pulumi.ResourceOptions(parent=to),
             )
             for policy in policies
         ]
-
-    def _inline(
-        self, what: str, role: aws.iam.Role, policy: pulumi.Input[str]
-    ) -> aws.iam.RolePolicy:
-        return aws.iam.RolePolicy(
-            f"{self.name}-{what}",
-            role=role.name,
-            policy=policy,
-            opts=pulumi.ResourceOptions(parent=role),
-        )

@@ -22,6 +22,7 @@ from ems.stack.sources import PulumiStack, read
 from infra import order
 from infra.first_hour import cost, job, left
 from infra.money.idle import total_usd
+from infra.plan.tags import ENVIRONMENT_TAG
 from infra.preflight import facts
 from infra.programs import ROOT
 from infra.settings.reading import read_file
@@ -94,7 +95,7 @@ def run_job(hour: Hour) -> None:
     ran = job.run(
         job.choose(outputs),
         hour.environment,
-        {**hour.settings.tags, left.TAG: hour.environment},
+        {**hour.settings.tags, ENVIRONMENT_TAG: hour.environment},
         client,
         lambda text: click.echo(f"   {text}"),
         hour.job_limit_s,

@@ -15,8 +15,8 @@ from typing import Any
 from ems.errors import EmsError
 from ems.stack.aws import Clients, asking
 from ems.stack.idle import idle_costs
-from infra.first_hour.left import TAG
 from infra.money.idle import total_usd
+from infra.plan.tags import ENVIRONMENT_TAG
 from infra.settings.types import Environment
 
 _ENDED_AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) GMT\)")
@@ -45,7 +45,7 @@ def instances(
     at = now or datetime.now(UTC)
     for region in sorted(set(regions)):
         ec2 = clients("ec2", region)
-        named = {"Name": f"tag:{TAG}", "Values": [environment]}
+        named = {"Name": f"tag:{ENVIRONMENT_TAG}", "Values": [environment]}
         with asking(f"instances in {region}"):
             pages = ec2.get_paginator("describe_instances").paginate(Filters=[named])
             found = [

@@ -128,6 +128,7 @@ def _definition(where: Where, environment: str, tags: Mapping[str, str]) -> dict
         "containerProperties": {
             "image": IMAGE,
             "command": list(COMMAND),
+            "privileged": False,  # said, since the submit policy wants it said
             "jobRoleArn": where.job_role,
             "executionRoleArn": where.execution_role,
             "resourceRequirements": [

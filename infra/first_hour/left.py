@@ -13,9 +13,8 @@ from typing import Any
 
 from ems.errors import EmsError
 from ems.stack.aws import Clients, Missing, asking
+from infra.plan.tags import ENVIRONMENT_TAG
 
-TAG = "ems-environment"
-"""As `infra.providers` has it, which loads all of Pulumi."""
 GLOBAL = "us-east-1"
 """Where the tagging API tells of what has no region."""
 _EVERY_S = 15.0
@@ -51,7 +50,7 @@ def things(environment: str, regions: Iterable[str], clients: Clients) -> Iterat
     """Yield what carries the environment's tag; what has ended is left out."""
     for region in sorted({*regions, GLOBAL}):
         client = clients("resourcegroupstaggingapi", region)
-        tag = {"Key": TAG, "Values": [environment]}
+        tag = {"Key": ENVIRONMENT_TAG, "Values": [environment]}
         with asking(f"tags in {region}"):
             pages = client.get_paginator("get_resources").paginate(TagFilters=[tag])
             listed = [each for page in pages for each in page["ResourceTagMappingList"]]
@@ -70,7 +69,7 @@ def _roles(environment: str, clients: Clients) -> Iterator[Thing]:
                 name = role["RoleName"]
                 if name.startswith(f"{environment}-"):
                     tags = iam.list_role_tags(RoleName=name)["Tags"]
-                    if {"Key": TAG, "Value": environment} in tags:
+                    if {"Key": ENVIRONMENT_TAG, "Value": environment} in tags:
                         yield Thing(role["Arn"], "global")
 
 

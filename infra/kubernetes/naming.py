@@ -11,6 +11,10 @@ Object: TypeAlias = Any
 """An object of Kubernetes or a part of one, as plain data; the API server checks its form."""
 
 OPERATOR_NAMESPACE = "kuberay"
+TAKEN_NAMESPACES = frozenset({"default", OPERATOR_NAMESPACE})
+"""Namespaces that are there already; so are those that begin with `kube-`."""
+BUILT_IN_POOLS = ("general-purpose", "system")
+"""The pools that Auto Mode brings."""
 NODE_CLASS = "ems"
 STORAGE_CLASS = "ems-efs"
 CLAIM = "ems-data"

@@ -10,12 +10,10 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from ems.errors import UsageError
 from infra.eks.handover import Handover
 from infra.kubernetes.naming import GPU, MARKET_LABEL, NODE_CLASS, Object, meta
 from infra.settings.types import Pool
 
-BUILT_IN = frozenset({"general-purpose", "system"})
 DISK = "100Gi"
 LIFE = "480h"
 GRACE = "24h"
@@ -65,14 +63,6 @@ def node_pool(pool: Pool) -> Object:
     }
 
 
-def check(subject: str, pools: Mapping[str, Pool]) -> None:
-    """Refuse the names of Auto Mode's own pools."""
-    for name in sorted(BUILT_IN & set(pools)):
-        taken = ", ".join(sorted(BUILT_IN))
-        problem = f"pool {name!r} has the name of one of Auto Mode's own (taken: {taken})"
-        raise UsageError(subject, problem, "another name")
-
-
 def make(
     name: str,
     pools: Mapping[str, Pool],
@@ -80,7 +70,6 @@ def make(
     opts: pulumi.ResourceOptions,
 ) -> list[pulumi.Resource]:
     """Make the pools, and the class of their nodes where there is one."""
-    check(name, pools)
     if not pools:
         return []
     nodes = kubernetes.apiextensions.CustomResource(

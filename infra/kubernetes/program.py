@@ -5,7 +5,8 @@ Knows which stack to read and what to publish. What is made in a cluster stands 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import pulumi
 
@@ -19,25 +20,22 @@ from infra.kubernetes.connection import Connection, provider
 from infra.kubernetes.workspace import ClusterWorkspace, WorkspaceArgs
 from infra.parameters import Parameters
 from infra.providers import home_of, providers_for
-from infra.settings.reading import read
-from infra.settings.types import Environment
+from infra.settings.types import Environment, Site
+from infra.stack_config import settings_of
 
 PROJECT = "ems"
 """The environment's program, whose stack of the same name is read."""
+Given: TypeAlias = tuple[Connection, Handover]
+"""How a cluster is reached, and what its objects name."""
 
 
 def deploy() -> None:
     """Make what the clusters of this stack's environment hold, and publish where jobs run."""
     environment = pulumi.get_stack()
     try:
-        _deploy(environment, read(_config(), environment))
+        _deploy(environment, settings_of(environment))
     except EmsError as error:
         raise pulumi.RunError(str(error)) from None
-
-
-def _config() -> dict[str, object]:
-    values = pulumi.runtime.get_config_env()
-    return {key: value for key, value in values.items() if key.startswith("ems:")}
 
 
 def _deploy(environment: str, settings: Environment) -> None:
@@ -47,27 +45,34 @@ def _deploy(environment: str, settings: Environment) -> None:
         pulumi.export(CLUSTER_OUTPUT, plain(ClusterOutputs(environment=environment, workspaces={})))
         return
     stack = pulumi.StackReference(f"{pulumi.get_organization()}/{PROJECT}/{environment}")
-    said = pulumi.Output.all(
-        stack.require_output(STACK_OUTPUT), stack.require_output(handover.OUTPUT)
+    outputs = (stack.require_output(STACK_OUTPUT), stack.require_output(handover.OUTPUT))
+    given = pulumi.Output.all(*outputs).apply(
+        lambda both: _given(sorted(with_cluster), environment, *both)
     )
-    workspaces: dict[str, pulumi.Output[Workspace]] = {}
-    for site, each in with_cluster.items():
-        assert each.kubernetes is not None
-        given = said.apply(lambda both, site=site: _given(site, environment, *both))
-        name = f"{environment}-{site}"
-        args = WorkspaceArgs(
-            settings=each.kubernetes,
-            handover=given.apply(lambda pair: pair[1]),
-            file_system=each.storage.file_system,
-        )
-        connected = provider(name, given.apply(lambda pair: pair[0]))
-        made = ClusterWorkspace(name, args, pulumi.ResourceOptions(providers=[connected]))
-        workspaces[site] = made.workspace
+    workspaces = {
+        name: _workspace(name, site, environment, given.apply(lambda all_, name=name: all_[name]))
+        for name, site in with_cluster.items()
+    }
     published = pulumi.Output.all(**workspaces).apply(
         lambda all_: plain(ClusterOutputs(environment=environment, workspaces=all_))
     )
     pulumi.export(CLUSTER_OUTPUT, published)
     _publish(environment, settings, {site: each.apply(plain) for site, each in workspaces.items()})
+
+
+def _workspace(
+    name: str, site: Site, environment: str, given: pulumi.Output[Given]
+) -> pulumi.Output[Workspace]:
+    """Make what one cluster holds."""
+    assert site.kubernetes is not None
+    args = WorkspaceArgs(
+        settings=site.kubernetes,
+        handover=given.apply(lambda pair: pair[1]),
+        file_system=site.storage.file_system,
+    )
+    connected = provider(f"{environment}-{name}", given.apply(lambda pair: pair[0]))
+    opts = pulumi.ResourceOptions(providers=[connected])
+    return ClusterWorkspace(f"{environment}-{name}", args, opts).workspace
 
 
 def _publish(
@@ -83,20 +88,30 @@ def _publish(
 
 
 def _given(
-    site: str, environment: str, outputs: object, inputs: object
-) -> tuple[Connection, Handover]:
-    """Return how a site's cluster is reached, and what its objects name."""
+    sites: Sequence[str], environment: str, outputs: object, inputs: object
+) -> dict[str, Given]:
+    """Return what the environment's program said of each site's cluster.
+
+    One that its stack lacks ends the program, before anything is changed in any cluster. To leave
+    such a site out would take away what is in a cluster whose outputs alone are missing, and
+    everything that runs there.
+    """
     try:
         stack: StackOutputs = parse(_whole(outputs), f"stack {PROJECT}/{environment}")
         handed = handover.read(inputs)
-        at = stack.sites.get(site)
-        if at is None or at.kubernetes is None or site not in handed:
+        found: dict[str, Given] = {}
+        for site in sites:
+            at = stack.sites.get(site)
+            if at and at.kubernetes and site in handed:
+                found[site] = Connection(at.kubernetes, at.region), handed[site]
+        if missing := [site for site in sites if site not in found]:
             raise EmsError(
-                f"site {site}",
-                f"has a cluster in the settings, but none yet in the stack of {environment}",
-                f"pulumi up --stack {environment} in the repository's root, and then this again",
+                f"cluster of {', '.join(missing)}",
+                f"is in the settings, but not yet in the stack of {environment}; no cluster was "
+                "changed",
+                f"make up ENV={environment}, which makes clusters before what is in them",
             )
-        return Connection(at.kubernetes, at.region), handed[site]
+        return found
     except EmsError as error:
         raise pulumi.RunError(str(error)) from None
 

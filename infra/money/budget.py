@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from infra.providers import ENVIRONMENT_TAG
+from infra.plan.tags import ENVIRONMENT_TAG
 from infra.settings.types import Budget as BudgetSettings
 
 ALERTS: Sequence[tuple[str, int]] = (

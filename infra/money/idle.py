@@ -47,8 +47,7 @@ def total_usd(environment: Environment) -> float:
 def vpn_connections(count: int) -> dict[str, int]:
     """Return what `count` VPN connections consist of on the bill."""
     return {
-        "vpn-connection": count,
-        "public-ipv4": TUNNELS * count,
+        **_vpns(count),
         "secret": count,
         "alarm": count,
     }
@@ -56,7 +55,7 @@ def vpn_connections(count: int) -> dict[str, int]:
 
 def peered(sites: int, labs: int) -> dict[str, int]:
     """Return what joins them by VPC peering, with a VPN from each lab to each site."""
-    return {"vpc-peering": _pairs(sites), "vpn-connection": labs * sites}
+    return {"vpc-peering": _pairs(sites), **_vpns(labs * sites)}
 
 
 def by_transit_gateways(sites: int, labs: int) -> dict[str, int]:
@@ -65,12 +64,17 @@ def by_transit_gateways(sites: int, labs: int) -> dict[str, int]:
     Each gateway has an attachment for its VPC, each peering one at both ends, each VPN one.
     """
     attachments = sites + 2 * _pairs(sites) + labs
-    return {"transit-gateway-attachment": attachments, "vpn-connection": labs}
+    return {"transit-gateway-attachment": attachments, **_vpns(labs)}
 
 
 def usd(counted: dict[str, int]) -> float:
     """Return what the counted things cost a month."""
     return sum(idle_costs().usd_per_month(what, count) for what, count in counted.items())
+
+
+def _vpns(count: int) -> dict[str, int]:
+    """What AWS itself charges for connections, $43.80 a month each."""
+    return {"vpn-connection": count, "public-ipv4": TUNNELS * count}
 
 
 def _pairs(sites: int) -> int:

@@ -36,41 +36,46 @@ class Endpoints(pulumi.ComponentResource):
         self, name: str, args: EndpointsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("ems:network:Endpoints", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        self._name, self._args = name, args
+        self._child = pulumi.ResourceOptions(parent=self)
+        self.security_group = self._group()
+        self.ids = {service: self._endpoint(service) for service in args.services}
+        self.register_outputs({"ids": self.ids, "securityGroup": self.security_group})
+
+    def _group(self) -> pulumi.Output[str]:
         group = aws.ec2.SecurityGroup(
-            f"{name}-group",
-            vpc_id=args.vpc_id,
+            f"{self._name}-group",
+            vpc_id=self._args.vpc_id,
             description="EMS interface endpoints: HTTPS from the site",
-            tags={"Name": name},
-            opts=child,
+            tags={"Name": self._name},
+            opts=self._child,
         )
         aws.vpc.SecurityGroupIngressRule(
-            f"{name}-https",
+            f"{self._name}-https",
             security_group_id=group.id,
             ip_protocol="tcp",
             from_port=443,
             to_port=443,
-            cidr_ipv4=args.cidr,
+            cidr_ipv4=self._args.cidr,
             description="HTTPS from the site",
-            opts=child,
+            opts=self._child,
         )
-        self.security_group = group.id
-        self.ids = {
-            service: aws.ec2.VpcEndpoint(
-                f"{name}-{service}",
-                vpc_id=args.vpc_id,
-                service_name=f"com.amazonaws.{args.region}.{service}",
-                vpc_endpoint_type="Interface",
-                # without it the usual name resolves to the public address, out of reach without NAT
-                private_dns_enabled=True,
-                subnet_ids=list(args.subnets.values()),
-                security_group_ids=[group.id],
-                tags={"Name": f"{name}-{service}"},
-                opts=child,
-            ).id
-            for service in args.services
-        }
-        self.register_outputs({"ids": self.ids, "securityGroup": group.id})
+        return group.id
+
+    def _endpoint(self, service: str) -> pulumi.Output[str]:
+        args = self._args
+        return aws.ec2.VpcEndpoint(
+            f"{self._name}-{service}",
+            vpc_id=args.vpc_id,
+            service_name=f"com.amazonaws.{args.region}.{service}",
+            vpc_endpoint_type="Interface",
+            # without it the usual name resolves to the public address, out of reach without NAT
+            private_dns_enabled=True,
+            subnet_ids=list(args.subnets.values()),
+            security_group_ids=[self.security_group],
+            tags={"Name": f"{self._name}-{service}"},
+            opts=self._child,
+        ).id
 
 
 def s3_endpoint(

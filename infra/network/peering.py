@@ -28,6 +28,7 @@ class PeeringSide:
 class PeeringArgs:
     """Who asks and who accepts, as `infra.plan.routes.peerings` says."""
 
+    environment: str
     requester: PeeringSide
     accepter: PeeringSide
 
@@ -42,7 +43,7 @@ class Peering(pulumi.ComponentResource):
         self, name: str, args: PeeringArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("ems:network:Peering", name, None, opts)
-        self._name = name
+        self._name, self._environment = name, args.environment
         asks, accepts = args.requester, args.accepter
         request = aws.ec2.VpcPeeringConnection(
             f"{name}-request",
@@ -90,7 +91,9 @@ class Peering(pulumi.ComponentResource):
     def _routes(self, here: PeeringSide, there: PeeringSide) -> None:
         for key, table in here.network.route_tables.items():
             aws.ec2.Route(
-                f"{self._name}-{here.site}-{key}",
+                # by table and destination, of which AWS takes one: a site that gets another name
+                # with the same network keeps its route, which then leads another way
+                f"{self._environment}-{here.site}-{key}-to-{there.network.cidr.replace('/', '-')}",
                 route_table_id=table,
                 destination_cidr_block=there.network.cidr,
                 vpc_peering_connection_id=self.connection_id,

@@ -97,33 +97,13 @@ class Vpn(pulumi.ComponentResource):
         super().__init__("ems:network:Vpn", name, None, opts)
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
-        static = args.settings.routing == "static"
         self.inside_cidrs = inside(args.site_asn, args.lab)
-        connection = aws.ec2.VpnConnection(
-            f"{name}-connection",
-            type="ipsec.1",
-            customer_gateway_id=self._customer_gateway().id,
-            vpn_gateway_id=args.gateway,
-            static_routes_only=static,
-            # with static routes a tunnel carries the site's own traffic and no other, so that labs
-            # at one gateway don't meet there; BGP needs the tunnel open
-            remote_ipv4_network_cidr=args.network.cidr if static else "0.0.0.0/0",
-            preshared_key_storage="SecretsManager",
-            tags={"Name": name},
-            opts=self._child,
-            **_tunnels(self.inside_cidrs),
-        )
+        connection = self._connection()
         self.connection_id = connection.id
         self.tunnel_addresses = (connection.tunnel1_address, connection.tunnel2_address)
         self.keys_arn = connection.preshared_key_arn
-        if static:
-            for network in args.settings.networks:
-                aws.ec2.VpnConnectionRoute(
-                    f"{name}-{network.replace('/', '-')}",
-                    destination_cidr_block=network,
-                    vpn_connection_id=connection.id,
-                    opts=self._child,
-                )
+        if args.settings.routing == "static":
+            self._routes()
         if args.alarms_topic is not None:
             self._alarm(args.alarms_topic)
         self.register_outputs(
@@ -134,6 +114,38 @@ class Vpn(pulumi.ComponentResource):
                 "keysArn": self.keys_arn,
             }
         )
+
+    def _connection(self) -> aws.ec2.VpnConnection:
+        """Make the connection; another `routing` makes another one, with new addresses and keys."""
+        args = self._args
+        static = args.settings.routing == "static"
+        return aws.ec2.VpnConnection(
+            f"{self._name}-connection",
+            type="ipsec.1",
+            customer_gateway_id=self._customer_gateway().id,
+            vpn_gateway_id=args.gateway,
+            static_routes_only=static,
+            # with static routes a tunnel carries the site's own traffic and no other, so that labs
+            # at one gateway don't meet there; BGP needs the tunnel open
+            remote_ipv4_network_cidr=args.network.cidr if static else "0.0.0.0/0",
+            preshared_key_storage="SecretsManager",
+            tags={"Name": self._name},
+            # The addresses inside the tunnels are one connection's at a gateway, and AWS answers a
+            # second call for the same two ends with the connection that is there: made first, the
+            # new one would be refused, or be the old one and go with it.
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            **_tunnels(self.inside_cidrs),
+        )
+
+    def _routes(self) -> None:
+        """Name the lab's networks to AWS."""
+        for network in self._args.settings.networks:
+            aws.ec2.VpnConnectionRoute(
+                f"{self._name}-{network.replace('/', '-')}",
+                destination_cidr_block=network,
+                vpn_connection_id=self.connection_id,
+                opts=self._child,
+            )
 
     def _customer_gateway(self) -> aws.ec2.CustomerGateway:
         """Make the lab's end as AWS knows it.

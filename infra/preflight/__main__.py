@@ -47,10 +47,12 @@ def problems(file: Path, project: Path) -> list[Fault]:
         return [*error.faults, *tools.faults(project, {})]
     machine = list(tools.faults(project, source.document))
     try:
-        settings = read(source.values, environment_of(file), source=source)
+        environment = environment_of(file)
+        settings = read(source.values, environment, source=source)
     except SettingsError as error:
         return [*error.faults, *machine]
-    return [*machine, *with_lines(look(settings), source.lines, source.file)]
+    found = look(settings, environment=environment)
+    return [*machine, *with_lines(found, source.lines, source.file)]
 
 
 def _told(fault: Fault) -> dict[str, str]:

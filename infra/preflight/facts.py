@@ -6,7 +6,7 @@ Only asks (describe and get), all regions side by side. Knows the calls; does no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,10 +14,12 @@ from typing import Any, TypeVar
 
 from ems.errors import EmsError
 from ems.stack.aws import Clients, Denied, Missing, asking
-from ems.stack.looking import quota_values
-from ems.stack.quotas import Key, wanted
-from infra.preflight import vpcs
+from ems.stack.looking import portions, quota_values
+from ems.stack.quotas import ADDRESSES, Key, wanted
+from infra.preflight import room, standing, vpcs
 from infra.preflight.demands import demands
+from infra.preflight.room import Used
+from infra.preflight.standing import Standing
 from infra.preflight.vpcs import Vpc
 from infra.settings.fault import Fault
 from infra.settings.types import Environment, Site
@@ -26,8 +28,6 @@ SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 _FIRST = "us-east-1"
 """Every account has this region, so what is asked once is asked there."""
 _AT_ONCE = 8
-_NAMES = 100
-"""How many instance types one call asks about."""
 Answer = TypeVar("Answer")
 
 
@@ -54,6 +54,8 @@ class Region:
     """Of the types and families that the settings name, those that the region has."""
     clusters: Mapping[str, str] | None = None
     """Kubernetes release → how it is supported (`STANDARD_SUPPORT`)."""
+    standing: Standing = field(default_factory=Standing)
+    """Which clusters are there already."""
     disk_key: str | None = None
     """The KMS key of new disks; AWS's own is `alias/aws/ebs`."""
 
@@ -66,22 +68,42 @@ class Facts:
     quotas: Mapping[Key, float | None] = field(default_factory=dict[Key, "float | None"])
     vpcs: Mapping[str, Vpc | None] = field(default_factory=dict[str, "Vpc | None"])
     """Site → its existing VPC, None where there is no such VPC."""
+    used: Mapping[Key, Used] = field(default_factory=dict[Key, Used])
+    """What the regions have of what the environment wants, by the quota that counts it."""
     spot: bool = True
     """Whether the account has the role that EC2 needs for spot instances."""
     unasked: tuple[Fault, ...] = ()
     """What these credentials may not ask."""
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Whose credentials they are."""
+
+    account: str
+    role: str
+    """The role's name; empty for users."""
+
+
+def caller(clients: Clients) -> Caller:
+    """Return whose credentials they are; raises EmsError where there are none that hold."""
+    with asking("AWS credentials"):
+        said = _client(clients, "sts", _FIRST).get_caller_identity()
+    # of a session the ARN ends in `assumed-role/ROLE/SESSION`, without the role's path
+    kind, _, name = str(said["Arn"]).rpartition(":")[2].partition("/")
+    return Caller(str(said["Account"]), name.split("/")[0] if kind == "assumed-role" else "")
+
+
 def account(clients: Clients) -> str:
     """Return the account of the credentials; raises EmsError where there are none that hold."""
-    with asking("AWS credentials"):
-        return str(_client(clients, "sts", _FIRST).get_caller_identity()["Account"])
+    return caller(clients).account
 
 
-def ask(settings: Environment, clients: Clients) -> Facts:
+def ask(settings: Environment, clients: Clients, environment: str = "") -> Facts:
     """Return what AWS says of everything that the settings name.
 
-    Raises EmsError where AWS can't be asked at all.
+    By `environment` it is known what that one has made already. Raises EmsError where AWS can't be
+    asked at all.
     """
     unasked: list[Fault] = []
     sites = settings.sites.values()
@@ -91,15 +113,17 @@ def ask(settings: Environment, clients: Clients) -> Facts:
     regions = {name: Region(open=False) for name in closed}
     there = [name for name in names if name not in closed]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        asked = pool.map(lambda name: _region(name, settings, clients, unasked), there)
+        asked = pool.map(lambda name: _region(name, settings, clients, unasked, environment), there)
         regions |= dict(zip(there, asked, strict=True))
     found = {name: one.types or {} for name, one in regions.items()}
     least = {name: {t: each.vcpus for t, each in types.items()} for name, types in found.items()}
     needed = [each for each in demands(settings, least) if each.region not in closed]
+    counted = [key for key in room.wanted(settings) if key[0] not in closed]
     return Facts(
         regions,
-        quota_values(wanted(needed), clients),
-        _vpcs(settings, closed, clients, unasked),
+        quota_values((*wanted(needed), *counted), clients),
+        _vpcs(settings, closed, clients, unasked, environment),
+        _used(counted, clients, unasked, environment),
         _tried(unasked, partial(_spot, _client(clients, "iam", _FIRST))) is not False,
         tuple(unasked),
     )
@@ -119,17 +143,22 @@ def patterns(sites: Iterable[Site]) -> list[str]:
     return sorted(found)
 
 
-def _region(name: str, settings: Environment, clients: Clients, unasked: list[Fault]) -> Region:
+def _region(
+    name: str, settings: Environment, clients: Clients, unasked: list[Fault], environment: str
+) -> Region:
     here = [site for site in settings.sites.values() if site.region == name]
     ec2 = _client(clients, "ec2", name)
-    clusters = None
-    if any(site.kubernetes for site in here):
-        eks = _client(clients, "eks", name)
+    clusters, there = None, None
+    if wanting := standing.sites_with_clusters(settings, name):
+        eks, logs = _client(clients, "eks", name), _client(clients, "logs", name)
         clusters = _tried(unasked, partial(_clusters, eks, name), optional=True)
+        look = partial(standing.ask, eks, logs, environment, wanting)
+        there = _tried(unasked, look, optional=True)
     return Region(
         zones=_tried(unasked, partial(_zones, ec2, name)),
         types=_tried(unasked, partial(_types, ec2, name, patterns(here))),
         clusters=clusters,
+        standing=there or Standing(),
         disk_key=_tried(unasked, partial(_disk_key, ec2, name), optional=True),
     )
 
@@ -189,12 +218,12 @@ def _types(ec2: Any, region: str, names: list[str]) -> dict[str, InstanceType]:
     found: dict[str, Any] = {}
     zones: dict[str, set[str]] = {}
     with asking(f"instance types of {region}"):
-        for some in _portions(names):
+        for some in portions(names):
             pages = ec2.get_paginator("describe_instance_types").paginate(Filters=[_named(some)])
             found |= {
                 each["InstanceType"]: each for page in pages for each in page["InstanceTypes"]
             }
-        for some in _portions(sorted(found)):
+        for some in portions(sorted(found)):
             pages = ec2.get_paginator("describe_instance_type_offerings").paginate(
                 LocationType="availability-zone-id", Filters=[_named(some)]
             )
@@ -220,22 +249,46 @@ def _clusters(eks: Any, region: str) -> dict[str, str]:
 
 
 def _vpcs(
-    settings: Environment, closed: set[str], clients: Clients, unasked: list[Fault]
+    settings: Environment,
+    closed: set[str],
+    clients: Clients,
+    unasked: list[Fault],
+    environment: str,
 ) -> dict[str, Vpc | None]:
     found: dict[str, Vpc | None] = {}
     for name, site in settings.sites.items():
         if site.vpc and site.region not in closed:
             ec2 = _client(clients, "ec2", site.region)
             before = len(unasked)
-            vpc = _tried(unasked, partial(vpcs.ask, ec2, site.vpc.id))
+            vpc = _tried(unasked, partial(vpcs.ask, ec2, site.vpc.id, environment))
             if len(unasked) == before:  # denied is not the same as gone
                 found[name] = vpc
     return found
 
 
-def _named(names: list[str]) -> dict[str, Any]:
-    return {"Name": "instance-type", "Values": names}
+def _used(
+    keys: Sequence[Key], clients: Clients, unasked: list[Fault], environment: str
+) -> dict[Key, Used]:
+    def used(key: Key) -> Used | None:
+        region, code = key
+        ec2 = _client(clients, "ec2", region)
+        return _tried(unasked, partial(_count, ec2, region, code, environment))
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        asked = dict(zip(keys, pool.map(used, keys), strict=True))
+    return {key: each for key, each in asked.items() if each}
 
 
-def _portions(names: list[str]) -> list[list[str]]:
-    return [names[at : at + _NAMES] for at in range(0, len(names), _NAMES)]
+def _count(ec2: Any, region: str, code: str, environment: str) -> Used:
+    if code == ADDRESSES:
+        with asking(f"addresses in {region}"):
+            there = ec2.describe_addresses()["Addresses"]  # all of them: the call has no pages
+    else:
+        with asking(f"VPCs in {region}"):
+            pages = ec2.get_paginator("describe_vpcs").paginate()
+            there = [each for page in pages for each in page["Vpcs"]]
+    return Used(len(there), sum(vpcs.is_ours(each, environment) for each in there))
+
+
+def _named(names: Sequence[str]) -> dict[str, Any]:
+    return {"Name": "instance-type", "Values": list(names)}

@@ -6,19 +6,27 @@ Knows what a site needs. Does not know how facts are asked for (`facts.py`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
 
 from ems.errors import did_you_mean
 from ems.stack.quotas import shortages
+from infra.plan.iam.deploy import deploy_role_name, workload_boundary_name
 from infra.plan.queues import Family, family
-from infra.plan.routes import JOB_ENDPOINTS
+from infra.preflight import room, vpc_faults
 from infra.preflight.demands import demands
-from infra.preflight.facts import SPOT_ROLE, Facts, InstanceType, Region
-from infra.preflight.vpcs import Vpc
+from infra.preflight.facts import SPOT_ROLE, Caller, Facts, InstanceType, Region
+from infra.preflight.vpc_faults import FOR_EVER
 from infra.settings.fault import Fault, Step, at
-from infra.settings.types import Batch, Environment, Kubernetes, Site
+from infra.settings.types import (
+    Batch,
+    Environment,
+    InstanceQueue,
+    Kubernetes,
+    Market,
+    Site,
+)
 
 _AWS_KEY = "alias/aws/ebs"
-_FOR_EVER = "jobs would stay RUNNABLE for ever"
 
 
 def wrong_account(settings: Environment, account: str) -> Fault | None:
@@ -50,25 +58,49 @@ def faults(settings: Environment, facts: Facts) -> Iterator[Fault]:
         if site.batch:
             yield from _disks(site, region, (*steps, "batch"))
         if site.kubernetes:
-            yield from _cluster(site.kubernetes, site, region, (*steps, "kubernetes"))
+            yield from _cluster(site.kubernetes, name, site, region)
         if name in facts.vpcs:
-            yield from _vpc(site, facts.vpcs[name], steps)
+            yield from vpc_faults.faults(name, settings, facts.vpcs[name])
     yield from _spot(settings, facts)
     yield from _quotas(settings, facts)
 
 
+def no_boundary(settings: Environment, caller: Caller) -> Fault | None:
+    """Return the fault of a deploy role of `infra/account`, which may make no role without one."""
+    role = caller.role
+    if settings.boundary or not fnmatch(role, deploy_role_name("*")):
+        return None
+    before, after = deploy_role_name("*").split("*")
+    name = workload_boundary_name(role[len(before) : len(role) - len(after)])
+    return Fault(
+        at("boundary"),
+        f"is not set, and {role} may make no role without it (allowed: the policy that was made "
+        "with the role)",
+        f"ems:boundary: arn:aws:iam::{caller.account}:policy/{name}",
+    )
+
+
 def _spot(settings: Environment, facts: Facts) -> Iterator[Fault]:
-    batches = [site.batch for site in settings.sites.values() if site.batch]
-    general = [each.general.market for each in batches if each.general]
-    markets = {market for each in batches for queue in each.queues for market in queue.markets}
-    if not facts.spot and "spot" in {*markets, *general}:
+    if not facts.spot and "spot" in {m for s in settings.sites.values() for m in _markets(s)}:
         yield Fault(
             f"role {SPOT_ROLE}",
-            f"the account has none, and without it no spot instance starts: {_FOR_EVER}",
+            "the account has none, and without it no spot instance starts: jobs and pods would "
+            "wait for ever",
             "the account's program (infra/account), or aws iam create-service-linked-role "
             "--aws-service-name spot.amazonaws.com",
             level="warning",
         )
+
+
+def _markets(site: Site) -> Iterator[Market]:
+    if site.batch:
+        for queue in site.batch.queues:
+            yield from queue.markets
+        if site.batch.general:
+            yield site.batch.general.market
+    if site.kubernetes:
+        for pool in site.kubernetes.pools.values():
+            yield pool.market
 
 
 def _disks(site: Site, region: Region, steps: tuple[Step, ...]) -> Iterator[Fault]:
@@ -77,7 +109,7 @@ def _disks(site: Site, region: Region, steps: tuple[Step, ...]) -> Iterator[Faul
         yield Fault(
             at(*steps, "disk_gib"),
             f"new disks in {site.region} are encrypted by {key}: without grants on it for the "
-            f"roles of Auto Scaling and of spot, instances end at once and {_FOR_EVER}",
+            f"roles of Auto Scaling and of spot, instances end at once and {FOR_EVER}",
             "aws kms create-grant for AWSServiceRoleForAutoScaling and AWSServiceRoleForEC2Spot",
             level="warning",
         )
@@ -98,27 +130,7 @@ def _queues(
     batch: Batch, site: Site, types: Mapping[str, InstanceType], steps: tuple[Step, ...]
 ) -> Iterator[Fault]:
     for place, queue in enumerate(batch.queues):
-        here = (*steps, "queues", place)
-        found = types.get(queue.type)
-        if found is None:
-            near = _of_family(queue.type.partition(".")[0], types)
-            other = f" (there: {', '.join(sorted(near))})" if near else ""
-            yield Fault(
-                at(*here, "type"), f"{site.region} has no {queue.type}{other}", "another region"
-            )
-            continue
-        yield from _placed(queue.type, found.zones, site, here)
-        for market in queue.markets:
-            if market not in found.markets:
-                sold = ", ".join(each for each in found.markets if each in ("spot", "on-demand"))
-                what = f"{queue.type} is not sold as {market} in {site.region} (allowed: {sold})"
-                yield Fault(at(*here, "markets"), what)
-        if queue.max_vcpus < found.vcpus:
-            yield Fault(
-                at(*here, "max_vcpus"),
-                f"{queue.max_vcpus} is less than one {queue.type} has: {_FOR_EVER} (allowed: "
-                f"{found.vcpus} or more)",
-            )
+        yield from _queue(queue, site, types, (*steps, "queues", place))
     if batch.general:
         here = (*steps, "general")
         for place, name in enumerate(batch.general.families):
@@ -128,8 +140,32 @@ def _queues(
         }
         least = min((each.vcpus for each in wanted.values()), default=0)
         if batch.general.max_vcpus < least:
-            what = f"{batch.general.max_vcpus} is less than the smallest instance has: {_FOR_EVER}"
+            what = f"{batch.general.max_vcpus} is less than the smallest instance has: {FOR_EVER}"
             yield Fault(at(*here, "max_vcpus"), f"{what} (allowed: {least} or more)")
+
+
+def _queue(
+    queue: InstanceQueue, site: Site, types: Mapping[str, InstanceType], steps: tuple[Step, ...]
+) -> Iterator[Fault]:
+    found = types.get(queue.type)
+    if found is None:
+        near = _of_family(queue.type.partition(".")[0], types)
+        other = f" (there: {', '.join(sorted(near))})" if near else ""
+        what = f"{site.region} has no {queue.type}{other}"
+        yield Fault(at(*steps, "type"), what, "another region")
+        return
+    yield from _placed(queue.type, found.zones, site, steps)
+    for market in queue.markets:
+        if market not in found.markets:
+            sold = ", ".join(each for each in found.markets if each in ("spot", "on-demand"))
+            what = f"{queue.type} is not sold as {market} in {site.region} (allowed: {sold})"
+            yield Fault(at(*steps, "markets"), what)
+    if queue.max_vcpus < found.vcpus:
+        yield Fault(
+            at(*steps, "max_vcpus"),
+            f"{queue.max_vcpus} is less than one {queue.type} has: {FOR_EVER} (allowed: "
+            f"{found.vcpus} or more)",
+        )
 
 
 def _placed(
@@ -141,7 +177,7 @@ def _placed(
         kind = "GPU type " if _is_gpu(name) else ""
         yield Fault(
             at(*steps, "type"),
-            f"{kind}{name} is not offered in {', '.join(site.zones)}: {_FOR_EVER} (allowed: a site "
+            f"{kind}{name} is not offered in {', '.join(site.zones)}: {FOR_EVER} (allowed: a site "
             f"with one of {', '.join(zones)})",
         )
     elif len(there) < len(site.zones):
@@ -166,79 +202,38 @@ def _family(
         )
 
 
-def _cluster(
-    cluster: Kubernetes, site: Site, region: Region, steps: tuple[Step, ...]
-) -> Iterator[Fault]:
-    if region.clusters:
-        known = {v: how for v, how in region.clusters.items() if "STANDARD" in how.upper()}
-        if known and cluster.version not in known:
-            how = region.clusters.get(cluster.version)
-            why = "is past its standard support" if how else "is not offered"
-            yield Fault(
-                at(*steps, "version"),
-                f"Kubernetes {cluster.version} {why} in {site.region} (allowed: "
-                f"{', '.join(sorted(known))})",
-            )
+def _cluster(cluster: Kubernetes, name: str, site: Site, region: Region) -> Iterator[Fault]:
+    steps = ("sites", name, "kubernetes")
+    yield from _release(cluster, name, site, region)
+    if name in region.standing.late_logs:
+        yield Fault(
+            at(*steps),
+            "the log group of an earlier cluster is there, to which EKS wrote after its end, and "
+            "a new one of its name is refused",
+            f"aws logs delete-log-group --region {site.region} --log-group-name "
+            "/aws/eks/<environment>-" + name + "/cluster",
+        )
     if region.types is not None:
         for pool, each in cluster.pools.items():
-            for place, name in enumerate(each.families):
+            for place, family in enumerate(each.families):
                 here = (*steps, "pools", pool, "families", place)
-                yield from _family(name, site, region.types, here)
+                yield from _family(family, site, region.types, here)
 
 
-def _vpc(site: Site, vpc: Vpc | None, steps: tuple[Step, ...]) -> Iterator[Fault]:
-    wanted = site.vpc
-    assert wanted is not None
-    if vpc is None:
-        yield Fault(at(*steps, "vpc", "id"), f"{site.region} has no VPC '{wanted.id}'")
+def _release(cluster: Kubernetes, name: str, site: Site, region: Region) -> Iterator[Fault]:
+    """A new cluster needs a supported release; one that stands is only told, and AWS lifts it."""
+    known = {v for v, how in (region.clusters or {}).items() if "STANDARD" in how.upper()}
+    if not known or cluster.version in known:
         return
-    if site.cidr not in vpc.cidrs:
-        what = f"{site.cidr} is no network of {wanted.id} (allowed: {', '.join(vpc.cidrs)})"
-        yield Fault(at(*steps, "cidr"), what)
-    kinds = {"public_subnets": wanted.public_subnets, "private_subnets": wanted.private_subnets}
-    for kind, subnets in kinds.items():
-        for zone, subnet in subnets.items():
-            yield from _subnet(site, vpc, zone, subnet, (*steps, "vpc", kind, zone))
-    for place, table in enumerate(wanted.route_tables):
-        if table not in vpc.route_tables:
-            what = f"{wanted.id} has no route table '{table}'"
-            known = f"(allowed: {', '.join(vpc.route_tables)})"
-            yield Fault(at(*steps, "vpc", "route_tables", place), f"{what} {known}")
-
-
-def _subnet(
-    site: Site, vpc: Vpc, zone: str, subnet: str, steps: tuple[Step, ...]
-) -> Iterator[Fault]:
-    found = vpc.subnets.get(subnet)
-    where = at(*steps)
-    if found is None:
-        what = f"the VPC has no subnet '{subnet}'"
-        yield Fault(where, f"{what} (allowed: {', '.join(sorted(vpc.subnets))})")
-        return
-    if found.zone != zone:
-        yield Fault(where, f"'{subnet}' lies in {found.zone} (allowed: a subnet in {zone})")
-    if "public_subnets" in steps:
-        if not found.out.startswith("igw-"):
-            what = f"'{subnet}' has no route to an internet gateway"
-            yield Fault(where, f"{what} (allowed: a subnet with one, or private_subnets)")
-        elif not found.public_addresses:
-            yield Fault(
-                where,
-                f"'{subnet}' gives no public addresses, so without NAT {_FOR_EVER} (allowed: a "
-                "subnet that does)",
-                f"aws ec2 modify-subnet-attribute --subnet-id {subnet} --map-public-ip-on-launch",
-            )
-    elif found.out.startswith("igw-"):
-        what = f"'{subnet}' leads to an internet gateway, and jobs there get no public address"
-        yield Fault(where, f"{what} (allowed: a subnet with NAT, or public_subnets)")
-    elif not found.out:
-        missing = [e for e in JOB_ENDPOINTS if e not in (*vpc.endpoints, *site.endpoints)]
-        if missing:
-            yield Fault(
-                where,
-                f"'{subnet}' has no way out, and no endpoints {', '.join(missing)}: {_FOR_EVER} "
-                f"(allowed: NAT, or these under {at(*steps[:2], 'endpoints')})",
-            )
+    past = cluster.version in (region.clusters or {})
+    why = "is past its standard support" if past else "is not offered"
+    stands = past and name in region.standing.clusters
+    yield Fault(
+        at("sites", name, "kubernetes", "version"),
+        f"Kubernetes {cluster.version} {why} in {site.region} (allowed: "
+        f"{', '.join(sorted(known))})",
+        level="warning" if stands else "error",
+    )
 
 
 def _quotas(settings: Environment, facts: Facts) -> Iterator[Fault]:
@@ -249,11 +244,12 @@ def _quotas(settings: Environment, facts: Facts) -> Iterator[Fault]:
     needed = [each for each in demands(settings, vcpus) if facts.regions[each.region].open]
     for each in shortages(needed, facts.quotas):
         yield Fault(f"quota {each.where}", each.what, each.next_step, level=each.level)
+    yield from room.shortages(settings, facts.used, facts.quotas)
     unknown = sorted({code for (_, code), value in facts.quotas.items() if value is None})
     if unknown:
         yield Fault(
             "quotas",
-            f"AWS does not tell {', '.join(unknown)}, so nobody knows whether jobs can start",
+            f"AWS does not tell {', '.join(unknown)}, so nobody knows whether they are enough",
             "aws service-quotas list-service-quotas --service-code ec2",
             level="warning",
         )

@@ -34,7 +34,6 @@ ENDPOINTS = (
     "codeartifact.api",
     "codeartifact.repositories",
     "datasync",
-    "dynamodb",
     "ebs",
     "ec2",
     "ec2messages",
@@ -58,7 +57,6 @@ ENDPOINTS = (
     "logs",
     "monitoring",
     "rds",
-    "s3",
     "sagemaker.api",
     "sagemaker.runtime",
     "secretsmanager",
@@ -73,7 +71,13 @@ ENDPOINTS = (
     "xray",
 )
 """Services with an interface endpoint that a lab's jobs may want, as in
-`com.amazonaws.<region>.<service>`."""
+`com.amazonaws.<region>.<service>`, all of which answer under their usual names there."""
+NO_ENDPOINTS = {
+    "dynamodb": "AWS gives its interface endpoint no private DNS, so nothing would find it there",
+    "s3": "sites reach it by the gateway endpoint, which costs nothing, and AWS refuses private "
+    "DNS for an interface endpoint where that one is not there first",
+}
+"""Services that have interface endpoints, and why none is made."""
 
 
 @cache

@@ -230,23 +230,29 @@ class Ray(Settings, frozen=True):
 
 
 class Kubernetes(Settings, frozen=True):
-    """An EKS cluster in Auto Mode: the control plane costs by the hour, jobs or no jobs."""
+    """An EKS cluster in Auto Mode: the control plane costs by the hour, jobs or no jobs.
+
+    So does one node of Auto Mode's own, where a file system's driver or KubeRay runs on it.
+    """
 
     version: Annotated[
         str,
         Meta(
-            pattern=r"^1\.\d{2}$", description='a release of Kubernetes in quotes, such as "1.34"'
+            pattern=r"^1\.\d{2}$", description='a release of Kubernetes in quotes, such as "1.36"'
         ),
-    ] = "1.34"
-    """The release of Kubernetes; it can go up by one at a time and never down."""
+    ] = "1.36"
+    """The release of Kubernetes; it can go up by one at a time and never down. AWS supports 1.36
+    until 2027-08-02, and raises by itself what is older than it supports."""
     public_access_from: tuple[Cidr, ...] = ()
     """Networks that reach the API server over the internet; none: only the VPC, labs and peers."""
-    admins: tuple[RoleArn, ...] = ()
-    """ARNs of IAM roles that administer the cluster, beside the one that deploys."""
+    admins: tuple[PrincipalArn, ...] = ()
+    """ARNs of the IAM roles and users that administer the cluster: all of them, and everybody who
+    deploys among them. With none, the one that deploys, which must then always be the same."""
     pools: Mapping[Name, Pool] = {}
-    """Node pools by name, beside Auto Mode's own, which have neither GPUs nor spot."""
+    """Node pools by name, beside Auto Mode's own `general-purpose` and `system`, which have neither
+    GPUs nor spot."""
     namespace: Name = "ems"
-    """Where jobs run."""
+    """Where jobs run: a namespace of their own, never one of Kubernetes' or of KubeRay."""
     quota_cpus: Annotated[int, Meta(ge=1)] = 256
     """What all pods of the namespace may ask for together."""
     quota_memory_gib: Annotated[int, Meta(ge=1)] = 1024
@@ -361,4 +367,4 @@ class Environment(Settings, frozen=True):
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 180, 365] = 30
     """How long logs of jobs and clusters are kept."""
     tags: Mapping[TagKey, TagValue] = {}
-    """Tags on everything, beside `ems-project`, `ems-environment` and `ems-site`."""
+    """Tags on everything, beside `ems-project` and `ems-environment`."""

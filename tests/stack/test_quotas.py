@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ems.stack.looking import quota_values
-from ems.stack.quotas import Demand, demands, demands_of, shortages, vcpus_of, wanted
+from ems.stack.quotas import (
+    ADDRESSES,
+    VPCS,
+    Demand,
+    demands,
+    demands_of,
+    service,
+    shortages,
+    vcpus_of,
+    wanted,
+)
 from tests.stack.making import environment, queue, site
 
 WEST = "us-west-2"
@@ -176,6 +186,14 @@ def test_the_value_that_applies_or_the_default(aws: str) -> None:
     for key in keys:  # one after the other, since a stub's answers stand in order
         found |= quota_values([key], lambda service, region: client)
     assert list(found.values()) == [32.0, 5.0, None, None]
+
+
+def test_a_quota_is_asked_of_the_service_whose_it_is(aws: str) -> None:
+    """moto has the list of VPC's quotas, which AWS keeps under a service of its own."""
+    from ems.stack import aws as ems_aws
+
+    assert quota_values([(WEST, VPCS)], ems_aws.client) == {(WEST, VPCS): 5.0}
+    assert (service(VPCS), service(ADDRESSES), service("L-DB2E81BA")) == ("vpc", "ec2", "ec2")
 
 
 def test_quotas_that_aws_does_not_tell_are_unknown(aws: str) -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infra.plan.iam import services
+from infra.plan.iam import jobs, services
 from infra.plan.iam.documents import Conditions, Statement
-from infra.plan.iam.submit import ENVIRONMENT_TAG
+from infra.plan.tags import ENVIRONMENT_TAG
 
 PASSED_TO = (
     "backup.amazonaws.com",
@@ -151,6 +151,7 @@ def _roles(place: DeployPlace) -> list[Statement]:
 def _network(place: DeployPlace) -> list[Statement]:
     return [
         Statement("Network", services.NETWORK, ("*",), place.owned),
+        Statement("PrivateNames", services.NAMES, ("*",)),
         Statement("Look", services.LOOK, ("*",)),
         Statement(
             "Secrets", services.SECRETS, place.arns("secretsmanager", _SECRETS), place.inside
@@ -252,6 +253,7 @@ def workload_boundary(place: DeployPlace) -> list[Statement]:
         # EKS's Auto Mode makes the instance profile of its nodes with the cluster's role
         Statement("Profiles", _NODE_PROFILES, (profiles, ours)),
         Statement("Key", ("kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"), ("*",)),
+        Statement("Secrets", ("secretsmanager:GetSecretValue",), _job_secrets(place)),
         Statement("Closed", _CLOSED, ("*",), effect="Deny"),
         Statement(
             "NotTheState",
@@ -260,6 +262,10 @@ def workload_boundary(place: DeployPlace) -> list[Statement]:
             effect="Deny",
         ),
     ]
+
+
+def _job_secrets(place: DeployPlace) -> list[str]:
+    return [jobs.secrets(place.environment, "*", place.account)]
 
 
 _WORK = (

@@ -14,6 +14,8 @@ from ems.errors import EmsError
 
 LIMIT = 6144
 """Characters that a managed policy holds, white space not counted."""
+INLINE_LIMIT = 10240
+"""The same of all policies together that are a role's own."""
 Conditions = Mapping[str, Mapping[str, str | Sequence[str]]]
 
 
@@ -57,26 +59,30 @@ def size(policy: str) -> int:
     return sum(not character.isspace() for character in policy)
 
 
-def fitting(name: str, policy: str) -> str:
-    """Return the policy; raises EmsError if a managed policy can't hold it."""
-    if size(policy) > LIMIT:
+def fitting(name: str, policy: str, limit: int = LIMIT) -> str:
+    """Return the policy; raises EmsError if a policy of that kind can't hold it."""
+    if size(policy) > limit:
         raise EmsError(
             f"policy {name}",
-            f"has {size(policy)} characters (allowed: {LIMIT}, white space not counted)",
+            f"has {size(policy)} characters (allowed: {limit}, white space not counted)",
         )
     return policy
 
 
 def trusts_service(
-    service: str, account: str, *, actions: Sequence[str] = ("sts:AssumeRole",)
+    service: str, account: str | None, *, actions: Sequence[str] = ("sts:AssumeRole",)
 ) -> str:
-    """Return the trust of a role that a service takes, on behalf of this account alone."""
-    return _trust({"Service": service}, actions, {"StringEquals": {"aws:SourceAccount": account}})
+    """Return the trust of a role that a service takes, on behalf of this account alone.
+
+    Without an account, on anybody's behalf: some services do not say on whose they come.
+    """
+    theirs: Conditions = {"StringEquals": {"aws:SourceAccount": account}} if account else {}
+    return _trust({"Service": service}, actions, theirs)
 
 
 def trusts_instances() -> str:
     """Return the trust of a role that EC2 instances take: no account can be asked for there."""
-    return _trust({"Service": "ec2.amazonaws.com"}, ("sts:AssumeRole",), {})
+    return trusts_service("ec2.amazonaws.com", None)
 
 
 def trusts_principals(principals: Sequence[str]) -> str:

@@ -15,9 +15,17 @@ PREFIXES = ("data", "scratch", "store", "sagemaker")
 """The folders of a site's bucket that jobs and researchers use; all else there is not theirs."""
 
 
-def repositories(environment: str, region: str, account: str) -> str:
-    """Return the ARN pattern of an environment's ECR repositories in a region."""
-    return f"arn:aws:ecr:{region}:{account}:repository/{environment}/*"
+def repositories(environment: str, region: str, account: str, name: str = "*") -> str:
+    """Return the ARN of an environment's ECR repository in a region; without a name, of all."""
+    return f"arn:aws:ecr:{region}:{account}:repository/{environment}/{name}"
+
+
+def secrets(environment: str, region: str, account: str) -> str:
+    """Return the ARN pattern of the secrets that an environment's jobs may have in a region.
+
+    Whoever keeps a secret for jobs there calls it `ems/<environment>/…`; nothing here makes one.
+    """
+    return f"arn:aws:secretsmanager:{region}:{account}:secret:ems/{environment}/*"
 
 
 PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
@@ -40,14 +48,26 @@ def pull(repositories: Sequence[str]) -> list[Statement]:
     ]
 
 
-def execution_policy(repositories: Sequence[str], log_group: str) -> list[Statement]:
-    """Return what ECS does before and around a job: pull its image, write its log."""
+def resolve(secrets: Sequence[str]) -> list[Statement]:
+    """Return what resolving a job's references to secrets takes.
+
+    Secrets Manager's own key lets whoever may read a secret decrypt it. With a key of a lab's own,
+    that key's policy has to let the role in: nothing here reaches a key.
+    """
+    return [Statement("Secrets", ("secretsmanager:GetSecretValue",), secrets)]
+
+
+def execution_policy(
+    repositories: Sequence[str], log_group: str, secrets: Sequence[str]
+) -> list[Statement]:
+    """Return what ECS does before and around a job: pull its image, resolve its secrets, write its
+    log."""
     write = ("logs:CreateLogStream", "logs:PutLogEvents")
-    return [*pull(repositories), Statement("Log", write, (f"{log_group}:*",))]
+    return [*pull(repositories), *resolve(secrets), Statement("Log", write, (f"{log_group}:*",))]
 
 
-def objects(bucket: str, prefixes: Sequence[str] = PREFIXES) -> list[Statement]:
-    """Return reading and writing of objects below the prefixes of a bucket.
+def objects(buckets: Sequence[str], prefixes: Sequence[str] = PREFIXES) -> list[Statement]:
+    """Return reading and writing of objects below the prefixes of buckets.
 
     Deleting an object leaves its version, so that it can be had back; nobody deletes versions.
     """
@@ -57,12 +77,12 @@ def objects(bucket: str, prefixes: Sequence[str] = PREFIXES) -> list[Statement]:
     # `prefix=store` and `prefix=store/…` are both how a tool lists a folder
     listed = {"StringLike": {"s3:prefix": [*prefixes, *below]}}
     return [
-        Statement("Bucket", bare, (bucket,)),
-        Statement("List", ("s3:ListBucket",), (bucket,), listed),
+        Statement("Bucket", bare, buckets),
+        Statement("List", ("s3:ListBucket",), buckets, listed),
         Statement(
             "Objects",
             (*each, "s3:GetObjectAttributes", "s3:ListMultipartUploadParts"),
-            [f"{bucket}/{path}" for path in below],
+            [f"{bucket}/{path}" for bucket in buckets for path in below],
         ),
     ]
 
@@ -79,13 +99,21 @@ def mount(file_system: FileSystem | None) -> list[Statement]:
     return [Statement("Mount", actions, (file_system.arn,), conditions)]
 
 
-def job_policy(bucket: str, file_system: FileSystem | None) -> list[Statement]:
-    """Return what the code of a job may do: its site's data, nothing else.
+def job_policy(buckets: Sequence[str], file_system: FileSystem | None) -> list[Statement]:
+    """Return what the code of a job may do: the environment's data, nothing else.
 
-    Every process on an instance can read the instance role's credentials, so all that a job needs
-    stands here, and the instance role has nothing but what ECS's agent needs.
+    The store has one root, wherever it lies, so the buckets are those of all sites. Every process
+    on an instance can read the instance role's credentials, so all that a job needs stands here,
+    and the instance role has nothing but what ECS's agent needs. Secrets are resolved before the
+    job starts, with the execution role.
     """
-    return [*objects(bucket), *mount(file_system)]
+    return [*objects(buckets), *mount(file_system)]
+
+
+def pod_policy(buckets: Sequence[str], secrets: Sequence[str]) -> list[Statement]:
+    """Return what the code of a job in a cluster may do: the environment's data, and its secrets,
+    which nobody resolves for it."""
+    return [*objects(buckets), *resolve(secrets)]
 
 
 @dataclass(frozen=True)
@@ -101,14 +129,18 @@ class JobPlace:
         return f"arn:aws:ec2:{self.region}:{self.account}:{what}"
 
 
-def sagemaker_policy(bucket: str, repositories: Sequence[str], place: JobPlace) -> list[Statement]:
-    """Return what training jobs and endpoints take: data, images, logs, metrics, interfaces."""
+def sagemaker_policy(
+    buckets: Sequence[str], repositories: Sequence[str], secrets: Sequence[str], place: JobPlace
+) -> list[Statement]:
+    """Return what training jobs and endpoints take: data, images, secrets, logs, metrics,
+    interfaces."""
     logs = f"arn:aws:logs:{place.region}:{place.account}:log-group:/aws/sagemaker/*"
     write = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
     metrics = {"StringLike": {"cloudwatch:namespace": ["/aws/sagemaker/*", "aws/sagemaker/*"]}}
     return [
-        *objects(bucket),
+        *objects(buckets),
         *pull(repositories),
+        *resolve(secrets),
         Statement("Log", (*write, "logs:DescribeLogStreams"), (logs,)),
         Statement("Metrics", ("cloudwatch:PutMetricData",), ("*",), metrics),
         *_interfaces(place),

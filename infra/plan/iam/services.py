@@ -16,8 +16,8 @@ NETWORK = _of(
     "AcceptVpcPeeringConnection AllocateAddress AssociateRouteTable AttachInternetGateway",
     "AttachVpnGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress",
     "CreateCustomerGateway CreateFlowLogs CreateInternetGateway CreateLaunchTemplate",
-    "CreateLaunchTemplateVersion CreateNatGateway CreateRoute CreateRouteTable",
-    "CreateSecurityGroup CreateSubnet CreateTags CreateVpc CreateVpcEndpoint",
+    "CreateLaunchTemplateVersion CreateNatGateway CreateNetworkInterface CreateRoute",
+    "CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags CreateVpc CreateVpcEndpoint",
     "CreateVpcPeeringConnection CreateVpnConnection CreateVpnConnectionRoute CreateVpnGateway",
     "DeleteCustomerGateway DeleteFlowLogs DeleteInternetGateway DeleteLaunchTemplate",
     "DeleteLaunchTemplateVersions DeleteNatGateway DeleteNetworkInterface DeleteRoute",
@@ -25,21 +25,26 @@ NETWORK = _of(
     "DeleteVpcPeeringConnection DeleteVpnConnection DeleteVpnConnectionRoute DeleteVpnGateway",
     "DetachInternetGateway DetachNetworkInterface DetachVpnGateway DisableVgwRoutePropagation",
     "DisassociateAddress DisassociateRouteTable EnableVgwRoutePropagation ModifyLaunchTemplate",
-    "ModifySecurityGroupRules ModifySubnetAttribute ModifyVpcAttribute ModifyVpcEndpoint",
-    "ModifyVpcPeeringConnectionOptions ModifyVpnConnection ModifyVpnConnectionOptions",
-    "ModifyVpnTunnelCertificate ModifyVpnTunnelOptions ReleaseAddress ReplaceRoute",
-    "ReplaceRouteTableAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
-    "RunInstances UpdateSecurityGroupRuleDescriptionsEgress",
+    "ModifyNetworkInterfaceAttribute ModifySecurityGroupRules ModifySubnetAttribute",
+    "ModifyVpcAttribute ModifyVpcEndpoint ModifyVpcPeeringConnectionOptions ModifyVpnConnection",
+    "ModifyVpnConnectionOptions ModifyVpnTunnelCertificate ModifyVpnTunnelOptions ReleaseAddress",
+    "ReplaceRoute ReplaceRouteTableAssociation RevokeSecurityGroupEgress",
+    "RevokeSecurityGroupIngress RunInstances UpdateSecurityGroupRuleDescriptionsEgress",
     "UpdateSecurityGroupRuleDescriptionsIngress",
 )
-"""RunInstances is what Batch and Auto Scaling ask of whoever names a launch template to them."""
+"""RunInstances is what Batch and Auto Scaling ask of whoever names a launch template to them; what
+is done to network interfaces, what EFS asks of whoever makes, changes or removes a mount target."""
+
+NAMES = _of("route53", "AssociateVPCWithHostedZone")
+"""What EC2 does, in the name of whoever makes an interface endpoint with names of its own. Route 53
+belongs to no region."""
 
 BUCKETS = _of(
     "s3",
     "CreateBucket DeleteBucket DeleteBucketPolicy DeleteObject DeleteObjectVersion",
     "PutBucketOwnershipControls PutBucketPolicy PutBucketPublicAccessBlock PutBucketTagging",
-    "PutBucketVersioning PutEncryptionConfiguration PutLifecycleConfiguration",
-    "Get* List*",
+    "PutBucketVersioning PutEncryptionConfiguration PutLifecycleConfiguration TagResource",
+    "UntagResource Get* List*",
 )
 FILES = _of(
     "elasticfilesystem",
@@ -82,7 +87,7 @@ CLUSTERS = _of(
 )
 ALARMS = _of(
     "cloudwatch",
-    "DeleteAlarms PutMetricAlarm TagResource UntagResource Describe* ListTagsForResource",
+    "DeleteAlarms PutMetricAlarm TagResource UntagResource ListTagsForResource",
 )
 TOPICS = _of(
     "sns",
@@ -113,7 +118,9 @@ SECRETS = _of("secretsmanager", "CreateSecret DeleteSecret DescribeSecret TagRes
 secret's value is not among these."""
 
 LOOK = (
+    "cloudwatch:DescribeAlarms",
     "ec2:Describe*",
+    "ec2:GetEbsDefaultKmsKeyId",
     "ec2:GetLaunchTemplateData",
     "ec2:GetManagedPrefixListEntries",
     "batch:Describe*",
@@ -125,6 +132,7 @@ LOOK = (
     "kms:ListAliases",
     "ecr:GetAuthorizationToken",
     "pricing:GetProducts",
+    "servicequotas:GetAWSDefaultServiceQuota",
     "servicequotas:GetServiceQuota",
     "servicequotas:ListServiceQuotas",
     "sns:ListTopics",

@@ -11,10 +11,7 @@ from dataclasses import dataclass, replace
 
 from infra.plan.iam.documents import LIMIT, Statement, document, fitting, size
 from infra.plan.iam.jobs import PREFIXES, PULL, objects
-
-ENVIRONMENT_TAG = "ems-environment"
-"""Every job carries it with the environment's name: by it, costs are told apart, and a researcher
-of one environment can't end the jobs of another."""
+from infra.plan.tags import ENVIRONMENT_TAG
 
 
 def definition_prefix(environment: str, site: str) -> str:
@@ -39,6 +36,8 @@ class SubmitPlace:
     environment: str
     site: str
     region: str
+    home: str
+    """The region that keeps the environment's outputs."""
     account: str
     bucket: str
     queues: Sequence[str] = ()
@@ -71,21 +70,41 @@ def submit_policy(place: SubmitPlace) -> list[Statement]:
     return [
         *(_batch(place) if place.queues else []),
         *(_sagemaker(place) if place.sagemaker_role else []),
-        *objects(place.bucket, PREFIXES),
-        *_images(place),
+        *objects((place.bucket,), PREFIXES),
+        # whether a bucket is there is asked without a prefix; it lists names of all folders as well
+        Statement("Head", ("s3:ListBucket",), (place.bucket,), {"Null": {"s3:prefix": "true"}}),
+        Statement("Images", (*PULL, *_PUSH), place.repositories),
+        *_logs(place),
         *_outputs(place),
-        # prices, and what could be had: public data about no one's resources
-        Statement("Offers", _OFFERS, ("*",)),
+        Statement("Look", _look(place), ("*",)),
     ]
 
 
-_OFFERS = (
+def _look(place: SubmitPlace) -> list[str]:
+    """What IAM bounds to no resource: what it tells changes nothing and holds no data."""
+    return [
+        *_LOOK,
+        *(_FOLLOW if place.queues else ()),
+        *(("ecr:GetAuthorizationToken",) if place.repositories else ()),
+        *(("sagemaker:ListTrainingJobs",) if place.sagemaker_role else ()),
+    ]
+
+
+_LOOK = (
+    # prices, and what could be had
     "ec2:DescribeInstanceTypeOfferings",
     "ec2:DescribeInstanceTypes",
     "ec2:DescribeSpotPriceHistory",
     "pricing:GetProducts",
+    "servicequotas:GetAWSDefaultServiceQuota",
     "servicequotas:GetServiceQuota",
     "servicequotas:ListServiceQuotas",
+    # whether the environment is still as its outputs say (`emsctl check`)
+    "ecr:DescribeRepositories",
+    "elasticfilesystem:DescribeAccessPoints",
+    "elasticfilesystem:DescribeFileSystems",
+    "elasticfilesystem:DescribeMountTargets",
+    "logs:DescribeLogGroups",
 )
 _FOLLOW = (
     "batch:DescribeComputeEnvironments",
@@ -111,18 +130,16 @@ def _batch(place: SubmitPlace) -> list[Statement]:
     definitions = place.arn("batch", f"job-definition/{prefix}*")
     ours = {"StringEquals": {f"aws:RequestTag/{ENVIRONMENT_TAG}": place.environment}}
     theirs = {"StringEquals": {f"aws:ResourceTag/{ENVIRONMENT_TAG}": place.environment}}
-    # a privileged container could read the credentials of its neighbours on the instance
-    plain = {"BoolIfExists": {"batch:Privileged": "false"}}
-    register = ("batch:DeregisterJobDefinition", "batch:RegisterJobDefinition")
-    read = ("logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents")
+    # A privileged container could read the credentials of its neighbours on the instance. A
+    # definition of which Batch does not say whether it is privileged is refused like one that is.
+    plain = {"Bool": {"batch:Privileged": "false"}}
     return [
         Statement("Submit", ("batch:SubmitJob",), (*place.queues, definitions, jobs), ours),
         Statement("Tag", ("batch:TagResource",), (jobs, definitions), ours),
         Statement("End", ("batch:CancelJob", "batch:TerminateJob"), (jobs,), theirs),
-        Statement("Follow", _FOLLOW, ("*",)),
-        Statement("Define", register, (definitions,), plain),
+        Statement("Define", ("batch:RegisterJobDefinition",), (definitions,), plain),
+        Statement("Undefine", ("batch:DeregisterJobDefinition",), (definitions,)),
         _pass("PassToJobs", (place.job_role, place.execution_role), "ecs-tasks.amazonaws.com"),
-        Statement("Logs", read, (place.log_group, f"{place.log_group}:*")),
     ]
 
 
@@ -136,13 +153,9 @@ def _sagemaker(place: SubmitPlace) -> list[Statement]:
     named = [
         place.arn("sagemaker", f"{kind}/{training_prefix(place.environment)}*") for kind in kinds
     ]
-    logs = place.arn("logs", "log-group:/aws/sagemaker/*")
-    read = ("logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents")
     return [
         Statement("Train", _TRAIN, named),
-        Statement("ListTraining", ("sagemaker:ListTrainingJobs",), ("*",)),
         _pass("PassToTraining", (place.sagemaker_role,), "sagemaker.amazonaws.com"),
-        Statement("TrainingLogs", read, (logs,)),
     ]
 
 
@@ -165,16 +178,16 @@ _TRAIN = (
 )
 
 
-def _images(place: SubmitPlace) -> list[Statement]:
-    login = ("*",) if place.repositories else ()
-    return [
-        Statement("Images", (*PULL, *_PUSH), place.repositories),
-        Statement("Login", ("ecr:GetAuthorizationToken",), login),
-    ]
+def _logs(place: SubmitPlace) -> list[Statement]:
+    ours = (place.log_group, f"{place.log_group}:*") if place.queues else ()
+    training = (place.arn("logs", "log-group:/aws/sagemaker/*"),) if place.sagemaker_role else ()
+    read = ("logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents")
+    return [Statement("Logs", read, (*ours, *training))]
 
 
 def _outputs(place: SubmitPlace) -> list[Statement]:
-    parameters = place.arn("ssm", f"parameter/ems/{place.environment}")
+    where = f"arn:aws:ssm:{place.home}:{place.account}"
+    parameters = f"{where}:parameter/ems/{place.environment}"
     read = ("ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath")
     return [
         Statement("Outputs", read, (parameters, f"{parameters}/*")),

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
-from infra.eks.networks import CANNOT_HOLD, SERVICE_NETWORK
+from infra.eks.networks import CANNOT_HOLD, NODE_ENDPOINTS, SERVICE_NETWORK
+from infra.kubernetes.naming import BUILT_IN_POOLS, TAKEN_NAMESPACES
 from infra.plan.queues import family
+from infra.plan.routes import jobs_public
 from infra.settings.fault import Fault, Step, at
 from infra.settings.rules.labs import DOCUMENTATION
 from infra.settings.rules.networks import parsed
@@ -27,6 +29,8 @@ def faults(settings: Environment) -> Iterator[Fault]:
         if site.kubernetes:
             steps = ("sites", name, "kubernetes")
             yield from _place(site, steps)
+            yield from _way_out(site, site.kubernetes, steps)
+            yield from _names(site.kubernetes, steps)
             yield from _services(settings, name, steps)
             yield from _access(site.kubernetes, steps)
             for pool, each in site.kubernetes.pools.items():
@@ -45,6 +49,43 @@ def _place(site: Site, steps: tuple[Step, ...]) -> Iterator[Fault]:
             f"EKS needs subnets in two zones, and {at(*steps[:-1], 'zones')} has "
             f"{', '.join(site.zones)}{why} (allowed: two or three zones)",
         )
+
+
+def _way_out(site: Site, cluster: Kubernetes, steps: tuple[Step, ...]) -> Iterator[Fault]:
+    """Private subnets without NAT, which have all endpoints that Batch needs: what else nodes do.
+
+    Of a VPC that is there it is guessed by the same endpoints, which nobody pays for beside NAT.
+    """
+    if site.nat != "none" or jobs_public(site.nat, site.endpoints):
+        return
+    if site.vpc and not site.vpc.private_subnets:
+        return
+    other = "nat: one; or fewer endpoints, with which all lies in public subnets"
+    if site.vpc:
+        other = "where the VPC has NAT, no endpoint that it makes needless"
+    if missing := [each for each in NODE_ENDPOINTS if each not in site.endpoints]:
+        yield Fault(
+            at(*steps[:-1], "endpoints"),
+            "with these and without NAT, the cluster's nodes lie in private subnets, and without "
+            f"{', '.join(missing)} they never join (allowed: these too; {other})",
+        )
+    if cluster.ray:
+        yield Fault(
+            at(*steps, "ray"),
+            "the images of KubeRay and Ray come from registries on the internet, which private "
+            f"subnets without NAT don't reach (allowed: null; {other})",
+        )
+
+
+def _names(cluster: Kubernetes, steps: tuple[Step, ...]) -> Iterator[Fault]:
+    name = cluster.namespace
+    if name in TAKEN_NAMESPACES or name.startswith("kube-"):
+        what = f"'{name}' is a namespace of Kubernetes or KubeRay, and not one for jobs"
+        yield Fault(at(*steps, "namespace"), f"{what} (allowed: another name, as ems)")
+    for pool in BUILT_IN_POOLS:
+        if pool in cluster.pools:
+            what = f"'{pool}' is the name of one of Auto Mode's own pools"
+            yield Fault(at(*steps, "pools", pool), f"{what} (allowed: another name, as cpu)")
 
 
 def _services(settings: Environment, name: str, steps: tuple[Step, ...]) -> Iterator[Fault]:

@@ -35,6 +35,7 @@ def faults(settings: Environment) -> Iterator[Fault]:
         for place, each in enumerate(lab.networks):
             yield from network(each, ("labs", name, "networks", place), 8, 32, lab=True)
     yield from _overlaps(settings)
+    yield from _once(settings)
     yield from _joined_tables(settings)
 
 
@@ -101,7 +102,10 @@ def _endpoints(site: Site, steps: tuple[Step, ...]) -> Iterator[Fault]:
         where = at(*steps, "endpoints", place)
         if name in site.endpoints[:place]:
             yield Fault(where, f"'{name}' stands there twice (allowed: each service once)")
-        if name not in catalogue.ENDPOINTS:
+        if name in catalogue.NO_ENDPOINTS:
+            why = catalogue.NO_ENDPOINTS[name]
+            yield Fault(where, f"'{name}' gets none: {why} (allowed: leave it out)")
+        elif name not in catalogue.ENDPOINTS:
             near = did_you_mean(name, list(catalogue.ENDPOINTS))
             known = ", ".join(catalogue.ENDPOINTS)
             yield Fault(where, f"unknown service '{name}'{near} (allowed: {known})")
@@ -186,6 +190,18 @@ def _overlaps(settings: Environment) -> Iterator[Fault]:
                 named[label] = [str(found)]
     for clash in planner.clashes(named):
         yield Fault(names[clash.other], f"{clash} (allowed: networks that share no address)")
+
+
+def _once(settings: Environment) -> Iterator[Fault]:
+    """A VPC has room for one VPN gateway, one endpoint of S3 in a table, one of a service."""
+    seen: dict[str, str] = {}
+    for name, site in settings.sites.items():
+        if site.vpc and seen.setdefault(site.vpc.id, name) != name:
+            yield Fault(
+                at("sites", name, "vpc", "id"),
+                f"'{site.vpc.id}' is site {seen[site.vpc.id]}'s VPC too (allowed: a VPC once, with "
+                "all its zones in one site)",
+            )
 
 
 def _joined_tables(settings: Environment) -> Iterator[Fault]:

@@ -1,6 +1,6 @@
-"""Rules for the environment as a whole: its name, home, accounts, tags, money and lists.
+"""Rules for the environment as a whole: its name, home, accounts, access, tags, money and lists.
 
-Knows AWS's limits on names and tags. Does not know sites' networks or what runs there.
+Knows AWS's limits on names, tags and policies. Does not know sites' networks or what runs there.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from ems.errors import did_you_mean
+from ems.errors import UsageError, did_you_mean
+from infra.data.naming import bucket_name
 from infra.settings.fault import Fault, Step, at
 from infra.settings.types import Environment
 
@@ -17,6 +18,8 @@ SANDBOX_ACCOUNT = "123456789012"
 """The account of moto, which the sandbox runs on; no one's at AWS."""
 MOST_TAGS = 40
 """Of the 50 that AWS allows on a resource; the rest is for ours and AWS's own."""
+MOST_POLICIES = 10
+"""Managed policies of one role, by AWS's default quota: the researchers' role has one a site."""
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,14}[a-z0-9])?", re.ASCII)
 
 
@@ -28,12 +31,15 @@ def faults(settings: Environment, environment: str) -> Iterator[Fault]:
             f"'{environment}' is part of every name (allowed: lower-case letters, digits and "
             "hyphens, 16 at most, a letter first)",
         )
+    else:
+        yield from _buckets(settings, environment)
     if environment == SANDBOX and settings.accounts != (SANDBOX_ACCOUNT,):
         yield Fault(
             at("accounts"),
             f"the sandbox runs on this machine, never in an account (allowed: {SANDBOX_ACCOUNT})",
         )
     yield from _home(settings)
+    yield from _access(settings)
     yield from _tags(settings)
     yield from _money(settings)
     yield from _lists(settings)
@@ -56,6 +62,32 @@ def _home(settings: Environment) -> Iterator[Fault]:
         near = did_you_mean(settings.home, regions)
         what = f"'{settings.home}' is no site's region{near}"
         yield Fault(at("home"), f"{what} (allowed: {', '.join(regions)})")
+
+
+def _buckets(settings: Environment, environment: str) -> Iterator[Fault]:
+    """All accounts' numbers are of one length, so any stands for the one that it will be."""
+    for name, site in settings.sites.items():
+        try:
+            bucket_name(environment, name, SANDBOX_ACCOUNT, site.region)
+        except UsageError as long:
+            yield Fault(at("sites", name), long.problem, long.next_step)
+
+
+def _access(settings: Environment) -> Iterator[Fault]:
+    if settings.access.researchers and len(settings.sites) > MOST_POLICIES:
+        yield Fault(
+            at("access", "researchers"),
+            f"their role takes a policy for each of {len(settings.sites)} sites (allowed: "
+            f"{MOST_POLICIES} sites by IAM's quota; or nobody here, and the policies attached to "
+            "roles of your own)",
+        )
+    account = settings.boundary.split(":")[4] if settings.boundary else ""
+    if account and settings.accounts and account not in settings.accounts:
+        yield Fault(
+            at("boundary"),
+            f"is a policy of account {account}, and only an account's own can bound its roles "
+            f"(allowed: {', '.join(settings.accounts)})",
+        )
 
 
 def _tags(settings: Environment) -> Iterator[Fault]:

@@ -16,11 +16,11 @@ from ems.stack import drift
 from ems.stack.aws import Clients, Denied, Missing, asking
 from ems.stack.drift import Difference
 from ems.stack.outputs import Site, StackOutputs
-from ems.stack.quotas import Key
+from ems.stack.quotas import Key, service
 
 _AT_ONCE = 8
 _AT_A_TIME = 100
-"""How many queues or compute environments Batch describes in one call."""
+"""How many things by name AWS describes in one call: Batch's queues, EC2's instance types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,18 @@ def quota_values(keys: Iterable[Key], clients: Clients) -> dict[Key, float | Non
         return dict(zip(wanted, pool.map(value, wanted), strict=True))
 
 
+def portions(names: Sequence[str]) -> list[Sequence[str]]:
+    """Return the names in portions that one call of AWS takes."""
+    return [names[at : at + _AT_A_TIME] for at in range(0, len(names), _AT_A_TIME)]
+
+
 def _quota_value(key: Key, clients: Clients) -> float | None:
     region, code = key
     client = clients("service-quotas", region)
     for ask in (client.get_service_quota, client.get_aws_default_service_quota):
         try:
             with asking(f"quota {code} in {region}"):
-                return float(ask(ServiceCode="ec2", QuotaCode=code)["Quota"]["Value"])
+                return float(ask(ServiceCode=service(code), QuotaCode=code)["Quota"]["Value"])
         except Missing:
             continue
         except EmsError:
@@ -131,7 +136,7 @@ def _batch(client: Any, name: str, site: Site) -> list[Difference]:
     names = [queue.name for queue in site.batch.queues.values()]
     queues = [
         each
-        for some in _portions(names)
+        for some in portions(names)
         for each in client.describe_job_queues(jobQueues=some)["jobQueues"]
     ]
     arns = [
@@ -141,7 +146,7 @@ def _batch(client: Any, name: str, site: Site) -> list[Difference]:
     ]
     environments = [
         each
-        for some in _portions(list(dict.fromkeys(arns)))
+        for some in portions(list(dict.fromkeys(arns)))
         for each in client.describe_compute_environments(computeEnvironments=some)[
             "computeEnvironments"
         ]
@@ -206,7 +211,3 @@ _LOOKS: Mapping[str, _Look] = {
     "logs": _logs,
     "s3": _s3,
 }
-
-
-def _portions(names: Sequence[str]) -> list[Sequence[str]]:
-    return [names[at : at + _AT_A_TIME] for at in range(0, len(names), _AT_A_TIME)]

@@ -75,7 +75,11 @@ class Queue(Outputs):
     architecture: Literal["x86_64", "arm64"]
     max_vcpus: int
     fair_share: bool
-    """Whether a submission must name a share identifier (letters and digits) or must not."""
+    """Whether a submission must name a share identifier (letters and digits) or must not.
+
+    Where it must, each job needs a scheduling priority too: in its definition
+    (`schedulingPriority`) or by its submission (`schedulingPriorityOverride`).
+    """
     gpu: bool = False
 
 

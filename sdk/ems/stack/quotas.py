@@ -1,9 +1,11 @@
-"""Which EC2 quotas an environment needs, and where one is too small for a job ever to start.
+"""Which quotas an environment needs, and where one is too small for a job ever to start.
 
 AWS counts running vCPUs by class of instance family, market and region, and starts new accounts at
 zero for GPUs; a Batch job that waits for a quota only stays RUNNABLE. The codes are those of AWS's
 page "Amazon EC2 instance type quotas" (docs.aws.amazon.com/ec2/latest/instancetypes/
-ec2-instance-quotas.html). Pure: does not know how a quota's value is asked for (`looking.py`).
+ec2-instance-quotas.html); those of VPCs and addresses, which `up` itself needs, of the pages
+docs.aws.amazon.com/general/latest/gr/vpc-service.html and ec2-service.html. Pure: does not know how
+a quota's value is asked for (`looking.py`), nor how many VPCs there are.
 """
 
 from __future__ import annotations
@@ -43,6 +45,11 @@ _CLASSES: Mapping[str, _Class] = {
     "u": _Class("High Memory", "L-43DA4232", None, 1),
     "x": _Class("X", "L-7295265B", "L-E3A00192", 1),
 }
+VPCS = "L-F678F1CE"
+"""VPCs of a region, the default one included."""
+ADDRESSES = "L-0263D0A3"
+"""Elastic IP addresses of a region."""
+_OF_VPC = (VPCS,)
 _P_ON_DEMAND = "L-417A185B"
 _P_SPOT = {2: "L-7212CCBC", 3: "L-7212CCBC", 4: "L-7212CCBC", 5: "L-C4BD4855"}
 
@@ -115,6 +122,19 @@ def demands_of(outputs: StackOutputs) -> tuple[Demand, ...]:
     )
 
 
+def service(code: str) -> str:
+    """Return the service whose quota it is, as Service Quotas calls it."""
+    return "vpc" if code in _OF_VPC else "ec2"
+
+
+def request(region: str, code: str, value: int) -> str:
+    """Return the command that asks AWS for a larger quota."""
+    return (
+        f"aws service-quotas request-service-quota-increase --service-code {service(code)} "
+        f"--quota-code {code} --desired-value {value} --region {region}"
+    )
+
+
 def wanted(found: Iterable[Demand]) -> tuple[Key, ...]:
     """Return which quotas have to be known, each once."""
     return tuple(dict.fromkeys((each.region, each.code) for each in found))
@@ -180,14 +200,15 @@ def _never(stuck: Sequence[Demand], value: float, same: Sequence[Demand]) -> Sho
         f"{_vcpus(value)} for {_place(stuck[0])}, {needs}{_more(stuck)}; jobs would wait for ever"
     )
     most = sum(each.most_vcpus for each in same)
-    return Shortage(stuck[0].code, what, _request(stuck[0], max(least, most)), "error")
+    next_step = request(stuck[0].region, stuck[0].code, max(least, most))
+    return Shortage(stuck[0].code, what, next_step, "error")
 
 
 def _slow(same: Sequence[Demand], value: float) -> Shortage:
     most = sum(each.most_vcpus for each in same)
     who = ", ".join(each.who for each in _first(same)) + _more(same)
     what = f"{_vcpus(value)} for {_place(same[0])}, of which {who} may take {most}; jobs would wait"
-    return Shortage(same[0].code, what, _request(same[0], most), "warning")
+    return Shortage(same[0].code, what, request(same[0].region, same[0].code, most), "warning")
 
 
 def _first(found: Sequence[Demand]) -> Sequence[Demand]:
@@ -204,10 +225,3 @@ def _vcpus(value: float) -> str:
 
 def _place(demand: Demand) -> str:
     return f"{demand.kind} in {demand.region}"
-
-
-def _request(demand: Demand, vcpus: int) -> str:
-    return (
-        "aws service-quotas request-service-quota-increase --service-code ec2 "
-        f"--quota-code {demand.code} --desired-value {vcpus} --region {demand.region}"
-    )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from ems.errors import UsageError
+from infra.access.submit import SubmitArgs, SubmitSite, check_sites
 from infra.plan.iam.documents import LIMIT, size
 from tests.rigs import rig
 from tests.rigs.sky.cloud import ACCOUNT, Cloud
 from tests.rigs.sky.fixtures import Start, cloud, engine, shared_cloud
 
 __all__ = ["cloud", "engine", "shared_cloud"]
-
-pytestmark = rig("pulumi")
 
 PROGRAM = """
 import pulumi
@@ -48,6 +50,7 @@ made = Submit(
     "dev-submit",
     SubmitArgs(
         environment="dev",
+        home="us-west-2",
         account=account,
         sites={
             "oregon": site("oregon", "us-west-2", 20),
@@ -63,6 +66,7 @@ pulumi.export("role", made.role or "")
 PEOPLE = [f"arn:aws:iam::{ACCOUNT}:role/lab", f"arn:aws:iam::{ACCOUNT}:user/ada"]
 
 
+@rig("pulumi")
 def test_a_policy_for_each_site_and_a_role_for_those_who_are_named(
     engine: Start, cloud: Cloud
 ) -> None:
@@ -92,11 +96,32 @@ def test_a_policy_for_each_site_and_a_role_for_those_who_are_named(
     assert not iam.list_policies(Scope="Local")["Policies"]
 
 
+def _args(sites: int, *researchers: str) -> SubmitArgs:
+    site = SubmitSite(region="us-west-2", bucket_arn="arn:aws:s3:::some")
+    return SubmitArgs(
+        environment="dev",
+        home="us-west-2",
+        account=ACCOUNT,
+        sites={f"s{number}": site for number in range(sites)},
+        researchers=researchers,
+    )
+
+
+def test_more_sites_than_a_role_holds_policies_are_refused_before_anything_is_made() -> None:
+    check_sites(_args(10, *PEOPLE))
+    check_sites(_args(11))
+    with pytest.raises(UsageError, match="each of 11 sites"):
+        check_sites(_args(11, *PEOPLE))
+
+
 def _policies_as_asked(texts: dict[str, str]) -> None:
     assert all(size(text) <= LIMIT for text in texts.values())
     assert "dev-ireland-batch-q1-fair-1234567" in texts["ireland"]
     assert "job-definition/ems-dev_ireland_*" in texts["ireland"]
-    assert "us-west-2" not in texts["ireland"] and "batch:" not in texts["bare"]
+    assert "batch:" not in texts["bare"]
+    for site in json.loads(texts["ireland"])["Statement"]:
+        # the outputs of all sites lie in the environment's home
+        assert ("us-west-2" in json.dumps(site)) == (site["Sid"] == "Outputs")
 
 
 def _document(cloud: Cloud, arn: str) -> str:

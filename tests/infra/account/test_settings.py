@@ -70,7 +70,7 @@ def test_the_example_is_right() -> None:
         (
             {"existing_service_roles": ["ecs"]},
             "ems-account:existing_service_roles[0]",
-            "batch, spot",
+            "batch, elasticloadbalancing, spot",
         ),
         ({"cost_tag": True}, "ems-account:cost_tag", "did you mean 'cost_tags'?"),
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from tests.infra.compute.site import BUCKET, PREAMBLE, REGION, network
 from tests.rigs import rig
-from tests.rigs.sky.cloud import Cloud
+from tests.rigs.sky.cloud import ACCOUNT, Cloud
 from tests.rigs.sky.engine import Engine
 from tests.rigs.sky.fixtures import Start, cloud, engine, shared_cloud
 
@@ -33,8 +33,9 @@ made = Batch(
         region=region,
         account=account,
         log_retention_days=config.get_int("retention") or 30,
-        bucket_arn=f"arn:aws:s3:::{bucket}",
+        bucket_arns=[f"arn:aws:s3:::{bucket}", "arn:aws:s3:::elsewhere"],
         repositories=[jobs.repositories("dev", region, account)],
+        secrets=jobs.secrets("dev", region, account),
         file_system_arn=f"arn:aws:elasticfilesystem:{region}:{account}:file-system/fs-1",
         access_points=[f"arn:aws:elasticfilesystem:{region}:{account}:access-point/fsap-1"],
         tags=tags,
@@ -192,11 +193,17 @@ def _roles_as_asked(site: Engine, cloud: Cloud) -> None:
         role = iam.get_role(RoleName=said[which].rsplit("/", 1)[-1])["Role"]
         (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
         assert trust["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
-    (name,) = iam.list_role_policies(RoleName=said["job_role"].rsplit("/", 1)[-1])["PolicyNames"]
-    policy = iam.get_role_policy(RoleName=said["job_role"].rsplit("/", 1)[-1], PolicyName=name)
-    text = json.dumps(policy["PolicyDocument"])
-    assert f"arn:aws:s3:::{BUCKET}/store/*" in text and "access-point/fsap-1" in text
-    assert "logs:" not in text and "ecr:" not in text
+    job, execution = (_own_policy(iam, said[which]) for which in ("job_role", "execution_role"))
+    assert f"arn:aws:s3:::{BUCKET}/store/*" in job and "access-point/fsap-1" in job
+    assert "arn:aws:s3:::elsewhere/store/*" in job, "the store's root may lie at another site"
+    assert "logs:" not in job and "ecr:" not in job and "secretsmanager:" not in job
+    assert f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:ems/dev/*" in execution
+
+
+def _own_policy(iam: Any, role: str) -> str:
+    name = role.rsplit("/", 1)[-1]
+    (policy,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
+    return json.dumps(iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"])
 
 
 def _queues_end_what_waits_for_ever(site: Engine) -> None:

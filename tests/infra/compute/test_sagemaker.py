@@ -25,8 +25,9 @@ made = SageMaker(
         region=region,
         account=account,
         bucket=bucket,
-        bucket_arn=f"arn:aws:s3:::{bucket}",
+        bucket_arns=[f"arn:aws:s3:::{bucket}", "arn:aws:s3:::elsewhere"],
         repositories=[jobs.repositories("dev", region, account)],
+        secrets=jobs.secrets("dev", region, account),
     ),
     here,
 )
@@ -51,6 +52,8 @@ def test_is_made_as_asked(engine: Start, cloud: Cloud) -> None:
     text = json.dumps(iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"])
     for part in (
         f"arn:aws:s3:::{BUCKET}/sagemaker/*",
+        "arn:aws:s3:::elsewhere/store/*",
+        f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:ems/dev/*",
         f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/dev/*",
         f"security-group/{settings['network']['group']}",
         *(f"subnet/{subnet}" for subnet in settings["network"]["subnets"].values()),

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ems.errors import UsageError
-from infra.data.bucket import LONGEST, bucket_name, bucket_policy
+from infra.data.bucket import bucket_policy
+from infra.data.naming import LONGEST, bucket_name
 from tests.rigs import rig
 from tests.rigs.sky.cloud import ACCOUNT, Cloud
 from tests.rigs.sky.engine import Engine, EngineError
@@ -83,6 +84,7 @@ def program() -> None:
         account="123456789012",
         region="us-west-2",
         protect=config.get_bool("protect") or False,
+        flow_logs_days=config.get_int("flow_logs_days") or 90,
     )
     bucket = Bucket("dev-oregon", args, pulumi.ResourceOptions(provider=provider))
     pulumi.export("name", bucket.name)
@@ -136,10 +138,11 @@ def test_it_is_made_as_asked_and_stays(engine: Start, cloud: Cloud) -> None:
     assert found["old-versions"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
     assert found["scratch"]["Expiration"] == {"Days": 14}
     assert found["scratch"]["Filter"] == {"Prefix": "scratch/"}
-    # nothing but scratch is ever removed by age
-    assert [key for key, rule in found.items() if "Days" in rule.get("Expiration", {})] == [
-        "scratch"
-    ]
+    assert found["flow-logs"]["Expiration"] == {"Days": 90}
+    assert found["flow-logs"]["Filter"] == {"Prefix": "flow-logs/"}
+    # nothing else is ever removed by age
+    by_age = {key for key, rule in found.items() if "Days" in rule.get("Expiration", {})}
+    assert by_age == {"scratch", "flow-logs"}
     dev.nothing_to_do()
 
 
@@ -147,13 +150,15 @@ def test_it_is_made_as_asked_and_stays(engine: Start, cloud: Cloud) -> None:
 def test_settings_change_it_in_place_and_drift_shows(engine: Start, cloud: Cloud) -> None:
     dev = engine(program)
     dev.up()
-    dev.configure({"storage": {"old_versions_days": 90, "scratch_days": 3, "backup": True}})
+    storage = {"old_versions_days": 90, "scratch_days": 3, "backup": True}
+    dev.configure({"storage": storage, "flow_logs_days": 30})
     changed = dev.up()
     assert changed.names("update") == ["dev-oregon-lifecycle"]
     assert len(changed.changes) == 1
     s3 = cloud.client("s3", REGION)
     assert rules(s3)["old-versions"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 90}
     assert rules(s3)["scratch"]["Expiration"] == {"Days": 3}
+    assert rules(s3)["flow-logs"]["Expiration"] == {"Days": 30}
     s3.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Suspended"})
     s3.put_bucket_policy(Bucket=NAME, Policy=json.dumps({"Version": "2012-10-17", "Statement": []}))
     drift = dev.refresh("--preview-only", "--expect-no-changes", check=False)

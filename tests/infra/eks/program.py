@@ -39,7 +39,7 @@ def deploy() -> None:
             settings=msgspec.convert(wanted, Kubernetes),
             network=network,
             deployer=config.get("deployer") or DEPLOYER,
-            bucket_arn=BUCKET,
+            bucket_arns=[BUCKET],
             log_retention_days=30,
             clients=config.get_object("clients") or {},
             file_system=MountedFileSystem("fs-0123456789abcdef0", FILES, "fsap-01")

@@ -28,6 +28,7 @@ PROGRAM = "from tests.infra.eks.program import deploy\n\ndeploy()\n"
 NAME = "dev-oregon"
 RESEARCHERS = f"arn:aws:iam::{program.ACCOUNT}:role/researchers"
 OTHER = f"arn:aws:iam::{program.ACCOUNT}:role/path/other"
+THIRD = f"arn:aws:iam::{program.ACCOUNT}:role/third"
 CLUSTER = "aws:eks/cluster:Cluster"
 ENTRY = "aws:eks/accessEntry:AccessEntry"
 ASSOCIATION = "aws:eks/accessPolicyAssociation:AccessPolicyAssociation"
@@ -38,7 +39,7 @@ LAB = {"lab-usc-0": "10.0.0.0/16"}
 
 def _config(**changes: Any) -> dict[str, Any]:
     config: dict[str, Any] = {
-        "settings": {"admins": [OTHER, program.DEPLOYER]},
+        "settings": {"admins": [OTHER, program.DEPLOYER], "version": "1.35"},
         "clients": LAB,
         "files": True,
         "tags": {"team": "a"},
@@ -53,6 +54,11 @@ def _inputs(stack: Engine, kind: str) -> dict[str, dict[str, Any]]:
         for one in stack.resources()
         if one["type"] == kind
     }
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    """Return what IAM takes as one or as a list, as a list."""
+    return [value] if isinstance(value, str) else value
 
 
 def _statements(document: str) -> list[dict[str, Any]]:
@@ -117,8 +123,11 @@ def test_roles_are_trusted_with_session_tags(stack: Engine, own_cloud: Cloud) ->
         )
         for role in own_cloud.client("iam").list_roles()["Roles"]
     }
+    trusted = {
+        key: (one["Principal"]["Service"], _listed(one["Action"])) for key, one in found.items()
+    }
     both = ["sts:AssumeRole", "sts:TagSession"]
-    assert {key: (one["Principal"]["Service"], one["Action"]) for key, one in found.items()} == {
+    assert trusted == {
         "control": ("eks.amazonaws.com", both),
         "node": ("ec2.amazonaws.com", ["sts:AssumeRole"]),
         "job": ("pods.eks.amazonaws.com", both),
@@ -209,7 +218,7 @@ def test_changes_are_made_in_place_and_all_of_it_goes(engine: Start, cloud: Clou
 
 def _small_changes(stack: Engine, cloud: Cloud) -> None:
     settings = {
-        "version": "1.35",
+        "version": "1.36",
         "admins": [OTHER, program.DEPLOYER],
         "public_access_from": ["203.0.113.0/24"],
     }
@@ -218,13 +227,13 @@ def _small_changes(stack: Engine, cloud: Cloud) -> None:
             "eks:settings": settings,
             "eks:clients": {**LAB, "peer-virginia": "10.32.0.0/16"},
             "eks:tags": {"team": "a"},
-            # another one that deploys, and was an administrator already, takes nobody's place
-            "eks:deployer": OTHER,
+            # another one that deploys takes nobody's place where the administrators are named
+            "eks:deployer": THIRD,
         }
     )
     result = stack.up()
     assert result.names("update") == [NAME]
-    assert result.names("create") == [f"{NAME}-api-peer-virginia", f"{NAME}-control-tags"]
+    assert result.names("create") == [f"{NAME}-api-from-10.32.0.0-16", f"{NAME}-control-tags"]
     assert not result.names("replace", "delete")
     policy = _inputs(stack, POLICY)[f"{NAME}-control-tags"]["policy"]
     sids = {one["Sid"] for one in _statements(policy)}

@@ -37,6 +37,7 @@ def test_two_principals_never_have_one_name() -> None:
         "arn:aws:iam::111111111111:role/admin",
         "arn:aws:iam::222222222222:role/admin",
         "arn:aws:iam::111111111111:role/team/admin",
-        "arn:aws:iam::111111111111:user/admin-too",
+        "arn:aws:iam::111111111111:role/team-admin",
+        "arn:aws:iam::111111111111:user/admin",
     ]
     assert len({access.key(one) for one in principals}) == len(principals)

@@ -61,10 +61,11 @@ JOINED = """
     {op} ec2.VpcPeeringConnection: oregon-virginia-request
     {op} ec2.VpcPeeringConnectionAccepter: oregon-virginia-accept
     {op} ec2.PeeringConnectionOptions: oregon-virginia-oregon-names oregon-virginia-virginia-names
-    {op} ec2.Route: oregon-virginia-oregon-private-usw2-az1 oregon-virginia-oregon-public
-        oregon-virginia-virginia-private-use1-az1 oregon-virginia-virginia-public
+    {op} ec2.Route: oregon-private-usw2-az1-to-10.17.0.0-16 oregon-public-to-10.17.0.0-16
+        virginia-private-use1-az1-to-10.16.0.0-16 virginia-public-to-10.16.0.0-16
     {op} vpc.SecurityGroupIngressRule: oregon-files-nfs-from-10.17.0.0-16
     update ssm.Parameter: outputs-stack
+    update iam.RolePolicy: oregon-batch-job
 """
 """What joins it to the other one."""
 HELD = {"s3", "efs", "ecr"}
@@ -128,8 +129,8 @@ CLUSTER = """
     {op} eks.Cluster: oregon
     {op} eks.Addon: oregon-efs-csi
     {op} eks.PodIdentityAssociation: oregon-job
-    {op} eks.AccessEntry: oregon-access-123456789012-moto
-    {op} eks.AccessPolicyAssociation: oregon-admin-123456789012-moto
+    {op} eks.AccessEntry: oregon-access-123456789012-user/moto
+    {op} eks.AccessPolicyAssociation: oregon-admin-123456789012-user/moto
     {op} cloudwatch.LogGroup: oregon-control-logs
     {op} ec2.SecurityGroup: oregon-api
     {op} iam.Role: oregon-control oregon-efs oregon-job oregon-node
@@ -151,7 +152,7 @@ def test_a_cluster_comes_and_goes(engine: Start, cloud: Cloud) -> None:
     sky.up()
     change(sky, {"sites.oregon.kubernetes": POOLS})
     assert _without_api_rule(sky.up()) == meant(CLUSTER.format(op="create"))
-    change(sky, {"sites.oregon.kubernetes.version": "1.35"})
+    change(sky, {"sites.oregon.kubernetes.version": "1.37"})
     assert told(sky.up(), "small") == meant("update eks.Cluster: oregon")
     change(sky, {"sites.oregon.kubernetes": None})
     assert _without_api_rule(sky.up()) == meant(CLUSTER.format(op="delete"))
@@ -182,3 +183,17 @@ def test_another_network_moves_everything_but_the_data(engine: Start, cloud: Clo
     replaced = {head.split()[1] for head in moved if head.startswith("replace")}
     assert not {kind for kind in replaced if kind.split(".")[0] in HELD} - {"efs.MountTarget"}
     assert held(cloud, WEST) == before
+
+
+def test_a_joined_site_gets_another_name(engine: Start, cloud: Cloud) -> None:
+    """Its network stays, so the other one's routes lead to it as they did, by the new peering."""
+    plain = {"batch": None, "storage": {"file_system": False}, "images": []}
+    sky = small(engine, **plain)
+    other = {**plain, "region": WEST, "cidr": "10.17.0.0/16", "zones": ["usw2-az1"]}
+    change(sky, {"sites.texas": other})
+    sky.up()
+    change(sky, {"sites.texas": None, "sites.utah": other})
+    result = sky.up()
+    route = result.step("small-oregon-public-to-10.17.0.0-16")
+    assert (route.op, route.changed) == ("update", ("vpcPeeringConnectionId",))
+    assert not sky.up().changes

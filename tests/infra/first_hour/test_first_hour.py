@@ -13,8 +13,7 @@ from tempfile import mkdtemp
 import boto3
 import pytest
 
-from infra.first_hour.left import TAG, things
-from infra.providers import ENVIRONMENT_TAG
+from infra.first_hour.left import things
 from tests.infra.checkout import NAME, Checkout, clone
 from tests.infra.preflight.cloud import clients_at
 from tests.rigs import rig
@@ -99,7 +98,3 @@ def test_what_would_be_no_first_hour_is_refused(checkout: Checkout, endpoint: st
     assert (code, "Go on?" in out) == (1, True)
     assert checkout.stacks() == {}
     assert not list(things(NAME, ["us-west-2"], clients_at(endpoint)))
-
-
-def test_the_tag_is_that_of_the_programs() -> None:
-    assert TAG == ENVIRONMENT_TAG

@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 
 import msgspec
+import pulumi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ems.errors import UsageError
-from infra.kubernetes import access, isolation, kuberay, namespace, naming, pools, ray, volume
+from ems.stack.reading import plain
+from infra.kubernetes import (
+    access,
+    isolation,
+    kuberay,
+    namespace,
+    naming,
+    pools,
+    program,
+    ray,
+    volume,
+)
 from infra.kubernetes.connection import Connection, kubeconfig
 from infra.settings.types import Kubernetes, Pool, Ray, RayGroup
 from tests.infra.kubernetes import scene
@@ -32,6 +43,18 @@ def test_the_quota_bounds_what_pods_ask_for(cpus: int, gpus: int) -> None:
     hard = namespace.quota(Kubernetes(quota_cpus=cpus, quota_gpus=gpus))
     assert hard["requests.cpu"] == str(cpus)
     assert hard["requests.nvidia.com/gpu"] == str(gpus)
+
+
+def test_clusters_that_are_not_there_yet_are_named_before_one_is_touched() -> None:
+    said = plain(scene.stack())
+    inputs = {site: msgspec.to_builtins(scene.GIVEN) for site in (scene.SITE, "handed-only")}
+    found = program._given([scene.SITE], "dev", said, inputs)
+    assert found[scene.SITE][1] == scene.GIVEN
+    with pytest.raises(pulumi.RunError) as refused:
+        program._given(["handed-only", "new", scene.SITE], "dev", said, inputs)
+    said = str(refused.value)
+    assert "cluster of handed-only, new: is in the settings, but not yet in the stack" in said
+    assert "no cluster was changed. Try: make up ENV=dev" in said
 
 
 def test_the_token_is_asked_for_each_time_and_never_written_down() -> None:
@@ -103,12 +126,6 @@ def test_nodes_are_tagged_and_in_the_clusters_own_group() -> None:
     ]
     untagged = pools.node_class(msgspec.structs.replace(scene.GIVEN, tags={}))
     assert "tags" not in untagged
-
-
-@pytest.mark.parametrize("name", ["general-purpose", "system"])
-def test_a_pool_can_not_have_the_name_of_one_of_auto_modes(name: str) -> None:
-    with pytest.raises(UsageError, match="Auto Mode's own"):
-        pools.check("dev-oregon", {name: Pool(families=("c7i",))})
 
 
 def test_the_volume_is_kept_and_mounted_through_its_access_point() -> None:

@@ -71,7 +71,8 @@ def test_a_cluster_that_is_only_in_the_settings_is_asked_for_first(
     with scene.scene(tmp_path, nowhere, scene.stack(cluster=False), scene.settings({})) as engine:
         result = engine.preview(check=False)
         assert result.code != 0
-        assert "has a cluster in the settings, but none yet" in result.shown()
+        assert "cluster of oregon: is in the settings, but not yet in the stack" in result.shown()
+        assert "make up ENV=dev" in result.shown()
         assert "Traceback" not in result.shown()
 
 

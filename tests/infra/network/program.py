@@ -104,7 +104,7 @@ def _join(
         return PeeringSide(name, region, networks[name], providers[region])
 
     for one, other in routes.peerings(topology):
-        Peering(f"{ENVIRONMENT}-{one}-{other}", PeeringArgs(side(one), side(other)))
+        Peering(f"{ENVIRONMENT}-{one}-{other}", PeeringArgs(ENVIRONMENT, side(one), side(other)))
 
 
 def _connect(

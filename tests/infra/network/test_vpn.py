@@ -232,6 +232,35 @@ def test_a_change_of_one_lab_touches_that_lab_alone(cloud: Cloud, engine: Start)
     assert len(result.names("delete")) == 7
 
 
+def test_another_routing_makes_another_connection_once_the_old_one_is_gone(
+    cloud: Cloud, engine: Start
+):
+    """Addresses inside tunnels are one connection's at a gateway: the new can't stand beside."""
+    labs, sites = {"alpha": deepcopy(LABS["alpha"])}, {"west": SITES["west"]}
+    running = engine(PROGRAM, config={"sites": sites, "labs": labs})
+    running.up()
+    before = running.outputs()["west-alpha"]
+    labs["alpha"]["routing"] = "bgp"
+    running.configure({"labs": labs})
+    result = running.up()
+    assert result.names("replace") == ["dev-west-alpha-connection"]
+    static = "aws:ec2/vpnConnectionRoute:VpnConnectionRoute"
+    assert not [each for each in running.resources() if each["type"] == static]
+    assert result.names("update") == ["dev-west-alpha-down"]  # the alarm looks at the new one
+    now = running.outputs()["west-alpha"]
+    assert now["connection"] != before["connection"] and now["inside"] == before["inside"]
+    connections = cloud.client("ec2", "us-west-2").describe_vpn_connections()["VpnConnections"]
+    assert {c["VpnConnectionId"] for c in connections if c["State"] == "available"} == {
+        now["connection"]
+    }
+    running.nothing_to_do()
+    labs["alpha"]["routing"] = "static"
+    running.configure({"labs": labs})
+    assert running.up().names("replace") == ["dev-west-alpha-connection"]
+    assert len([each for each in running.resources() if each["type"] == static]) == 2
+    running.nothing_to_do()
+
+
 def test_a_site_that_is_added_only_adds_and_its_removal_takes_only_its_own(
     cloud: Cloud, engine: Start
 ):
@@ -245,7 +274,8 @@ def test_a_site_that_is_added_only_adds_and_its_removal_takes_only_its_own(
     running.configure({"sites": few})
     result = running.up()
     assert result.names("create", "update", "replace") == []
-    assert all("east" in name for name in result.names("delete"))
+    to_east = SITES["east"]["cidr"].replace("/", "-")
+    assert all("east" in name or to_east in name for name in result.names("delete"))
     running.nothing_to_do()
     running.destroy()
     for region in ("us-east-1", "us-west-2"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import fnmatch
 import functools
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -29,6 +31,7 @@ def submit_place(environment: str = "dev", site: str = "oregon", queues: int = 4
         environment=environment,
         site=site,
         region=region,
+        home="us-west-2",
         account=ACCOUNT,
         bucket=f"arn:aws:s3:::ems-{name}-{ACCOUNT}-{region}-an",
         queues=[
@@ -60,10 +63,13 @@ def all_of(place: DeployPlace) -> list[Statement]:
 
 PLACE = JobPlace("us-west-2", ACCOUNT, ("subnet-1", "subnet-2"), "sg-1")
 FILES = jobs.FileSystem("arn:aws:elasticfilesystem:fs", ("arn:ap-1", "arn:ap-2"))
+BUCKETS = ("arn:aws:s3:::bucket", "arn:aws:s3:::other")
+SECRETS = jobs.secrets("dev", "us-west-2", ACCOUNT)
 EVERY: dict[str, list[Statement]] = {
-    "execution": jobs.execution_policy(["arn:repository"], "arn:log"),
-    "job": jobs.job_policy("arn:aws:s3:::bucket", FILES),
-    "sagemaker": jobs.sagemaker_policy("arn:aws:s3:::bucket", ["arn:repository"], PLACE),
+    "execution": jobs.execution_policy(["arn:repository"], "arn:log", [SECRETS]),
+    "job": jobs.job_policy(BUCKETS, FILES),
+    "pod": jobs.pod_policy(BUCKETS, [SECRETS]),
+    "sagemaker": jobs.sagemaker_policy(BUCKETS, ["arn:repository"], [SECRETS], PLACE),
     "submit": submit_policy(submit_place()),
     "deploy": all_of(deploy_place()),
 }
@@ -72,6 +78,7 @@ _OWN = {
     *("s3:DeleteObjectVersion", "s3:ListBucket", "s3:ListBucketMultipartUploads"),
     *("s3:ListMultipartUploadParts", "s3:PutBucketPublicAccessBlock"),
     *("s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration"),
+    *("s3:TagResource", "s3:UntagResource"),
     # permissions that are no operation: docs.aws.amazon.com/service-authorization
     "batch:SetCapacityTags",
     "budgets:ModifyBudget",
@@ -112,10 +119,49 @@ def real(actions: Iterable[str]) -> set[str]:
 
 
 PREFIX = {v: k for k, v in BOTO.items()}
+_TABLES = Path(__file__).parents[2] / "rigs" / "sky" / "kinds"
+_ACCOUNTS = {"account.py", "principals.py"}  # what the account's program makes, not the deploy role
+
+
+def asked_by_tables() -> set[str]:
+    """The operations (`s3:HeadBucket`) that the stand-in calls for what an environment has."""
+    files = [file for file in sorted(_TABLES.glob("*.py")) if file.name not in _ACCOUNTS]
+    return {operation for file in files for operation in _asked(file)}
+
+
+def _asked(file: Path) -> set[str]:
+    """The operation behind every `call.service.operation` in a table, and behind what it merely
+    remembers (`"efs.PutBackupPolicy"`)."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Constant) and (
+            named := re.fullmatch(r"([a-z0-9]+)\.([A-Z]\w+)", str(node.value))
+        ):
+            service, name = named.groups()
+            assert name in operations(service).values(), node.value
+            found.add(f"{PREFIX.get(service, service)}:{name}")
+        if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute)):
+            continue
+        service, method = node.value.attr, node.attr
+        if getattr(node.value.value, "id", "") == "call" and (
+            name := operations(service).get(method)
+        ):
+            found.add(f"{PREFIX.get(service, service)}:{name}")
+    return found
 
 
 @functools.cache
 def operations(service: str) -> dict[str, str]:
     """A service's operations by their names in boto3."""
-    model: Any = botocore.session.get_session().get_service_model(service)
-    return {xform_name(each): each for each in model.operation_names}
+    return {xform_name(each): each for each in _model(service).operation_names}
+
+
+def documentation(operation: str) -> str:
+    """What botocore says of an operation (`efs:CreateMountTarget` by the name of its actions)."""
+    service, name = operation.split(":")
+    return str(_model(BOTO.get(service, service)).operation_model(name).documentation)
+
+
+@functools.cache
+def _model(service: str) -> Any:
+    return botocore.session.get_session().get_service_model(service)

@@ -9,17 +9,26 @@ import pytest
 
 from ems.errors import EmsError
 from infra.plan.iam import documents, jobs
-from infra.plan.iam.documents import LIMIT, Statement, document, fitting, size
+from infra.plan.iam.documents import INLINE_LIMIT, LIMIT, Statement, document, fitting, size
 from infra.plan.iam.submit import (
-    ENVIRONMENT_TAG,
     SubmitPlace,
     definition_prefix,
     submit_document,
     submit_policy,
     training_prefix,
 )
-from infra.providers import ENVIRONMENT_TAG as PROVIDERS_TAG
-from tests.infra.plan.iam_samples import ACCOUNT, EVERY, LONGEST, real, submit_place
+from infra.plan.tags import ENVIRONMENT_TAG
+from tests.infra.plan.iam_samples import (
+    ACCOUNT,
+    BUCKETS,
+    EVERY,
+    FILES,
+    LONGEST,
+    PLACE,
+    SECRETS,
+    real,
+    submit_place,
+)
 
 UNBOUNDED = {
     "ecr:GetAuthorizationToken",
@@ -27,6 +36,7 @@ UNBOUNDED = {
     "batch:ListJobs",
     "sagemaker:ListTrainingJobs",
     "pricing:GetProducts",
+    "servicequotas:GetAWSDefaultServiceQuota",
     "servicequotas:GetServiceQuota",
     "servicequotas:ListServiceQuotas",
 }
@@ -110,14 +120,16 @@ def test_a_jobs_code_has_data_and_nothing_else() -> None:
         "Bool": {"elasticfilesystem:AccessedViaMountTarget": "true"},
     }
     text = document(policy)
-    for prefix in jobs.PREFIXES:
-        assert f"arn:aws:s3:::bucket/{prefix}/*" in text
+    # a store's one root may lie at any site
+    for bucket in BUCKETS:
+        for prefix in jobs.PREFIXES:
+            assert f"{bucket}/{prefix}/*" in text
     assert "flow-logs" not in text and "arn:aws:s3:::bucket/*" not in text
     assert "s3:DeleteObjectVersion" not in text
 
 
 def test_without_a_file_system_nothing_is_mounted() -> None:
-    assert "elasticfilesystem" not in document(jobs.job_policy("arn:aws:s3:::bucket", None))
+    assert "elasticfilesystem" not in document(jobs.job_policy(BUCKETS, None))
 
 
 def test_sagemaker_gets_interfaces_in_the_sites_subnets_alone() -> None:
@@ -133,11 +145,30 @@ def test_sagemaker_gets_interfaces_in_the_sites_subnets_alone() -> None:
     }
 
 
+@pytest.mark.parametrize("which", ["execution", "pod", "sagemaker"])
+def test_secrets_are_the_environments_own_and_read_by_whoever_resolves_them(which: str) -> None:
+    (said,) = [each for each in EVERY[which] if each.sid == "Secrets"]
+    assert said.actions == ("secretsmanager:GetSecretValue",)
+    assert said.resources == [SECRETS]
+    assert f"arn:aws:secretsmanager:us-west-2:{ACCOUNT}:secret:ems/dev/*" == SECRETS
+    assert "kms:" not in document(EVERY[which]), "Secrets Manager's own key asks for nothing"
+    assert "secretsmanager:" not in document(EVERY["job"]), "Batch's are there before the job"
+
+
+def test_a_roles_own_policy_holds_the_buckets_of_a_dozen_sites_whatever_their_names() -> None:
+    buckets = [f"arn:aws:s3:::{n:063}" for n in range(12)]  # the longest that S3 takes
+    many = [
+        jobs.job_policy(buckets, FILES),
+        jobs.pod_policy(buckets, [SECRETS]),
+        jobs.sagemaker_policy(buckets, ["arn:repository"], [SECRETS], PLACE),
+    ]
+    for each in many:
+        fitting("some", document(each), INLINE_LIMIT)
+    with pytest.raises(EmsError, match="allowed: 10240"):
+        fitting("some", document(jobs.job_policy([*buckets] * 2, FILES)), INLINE_LIMIT)
+
+
 # -------------------------------------------------------------------------------------- who submits
-def test_the_tag_is_the_one_that_everything_carries() -> None:
-    assert ENVIRONMENT_TAG == PROVIDERS_TAG
-
-
 def test_names_of_one_environment_never_match_those_of_another() -> None:
     for first, second in (("dev", "dev-2"), ("dev-2", "dev"), ("a", "a-b")):
         assert not definition_prefix(second, "x").startswith(definition_prefix(first, "x"))
@@ -166,12 +197,29 @@ def test_a_researcher_submits_to_these_queues_with_the_environments_tag() -> Non
     assert training.conditions == {
         "StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}
     }
-    parameters = f"arn:aws:ssm:ap-southeast-2:{ACCOUNT}:parameter/ems/dev"
+    # the outputs lie in the environment's home, wherever the site does
+    parameters = f"arn:aws:ssm:us-west-2:{ACCOUNT}:parameter/ems/dev"
     assert by_sid["Outputs"].resources == (parameters, f"{parameters}/*")
 
 
+def test_a_definition_that_does_not_say_that_it_is_not_privileged_is_refused() -> None:
+    by_sid = {each.sid: each for each in submit_policy(submit_place())}
+    # `BoolIfExists` would let through every definition of which Batch does not say it
+    assert by_sid["Define"].conditions == {"Bool": {"batch:Privileged": "false"}}
+    # no such key comes with taking one away
+    assert by_sid["Undefine"].actions == ("batch:DeregisterJobDefinition",)
+    assert not by_sid["Undefine"].conditions
+
+
+def test_whether_a_bucket_is_there_is_asked_without_a_prefix() -> None:
+    place = submit_place()
+    (head,) = [each for each in submit_policy(place) if each.sid == "Head"]
+    assert head.actions == ("s3:ListBucket",) and head.resources == (place.bucket,)
+    assert head.conditions == {"Null": {"s3:prefix": "true"}}
+
+
 def test_a_site_without_batch_or_sagemaker_lets_nothing_of_them() -> None:
-    bare = SubmitPlace("dev", "lab", "us-east-1", ACCOUNT, "arn:aws:s3:::bucket")
+    bare = SubmitPlace("dev", "lab", "us-east-1", "us-west-2", ACCOUNT, "arn:aws:s3:::bucket")
     text = document(submit_policy(bare))
     assert "batch:" not in text and "sagemaker:" not in text and "iam:" not in text
 

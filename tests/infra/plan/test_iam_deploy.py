@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import fnmatch
-from pathlib import Path
 
 import pytest
 
@@ -14,10 +12,9 @@ from tests.infra.plan.iam_samples import (
     ACCOUNT,
     EVERY,
     LONGEST,
-    PREFIX,
     all_of,
+    asked_by_tables,
     deploy_place,
-    operations,
 )
 
 REGIONS = ("us-west-2", "us-east-1", "eu-central-1", "ap-northeast-1")
@@ -87,6 +84,14 @@ def test_the_boundary_of_roles_leaves_the_policies_of_jobs_whole(which: str) -> 
             assert not any(fnmatch.fnmatchcase(action, pattern) for pattern in closed), action
 
 
+def test_no_role_of_an_environment_can_be_given_more_secrets_than_those_of_its_jobs() -> None:
+    boundary = deploy.workload_boundary(deploy_place())
+    reached = [each for each in boundary if any("secretsmanager" in a for a in each.actions)]
+    (one,) = reached
+    assert one.actions == ("secretsmanager:GetSecretValue",)
+    assert one.resources == [f"arn:aws:secretsmanager:*:{ACCOUNT}:secret:ems/dev/*"]
+
+
 def test_one_environments_deploy_role_reaches_no_state_of_anothers() -> None:
     (state,) = [each for each in all_of(deploy_place()) if each.sid == "State"]
     root = "arn:aws:s3:::ems-state-123456789012-ap-southeast-2-an/.pulumi"
@@ -126,34 +131,12 @@ _ELSEWHERE = {
     "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
     "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
 }
-_TABLES = Path(__file__).parents[2] / "rigs" / "sky" / "kinds"
-_ACCOUNTS = {"account.py", "principals.py"}  # what the account's program makes, not the deploy role
 
 
 def test_what_the_stand_in_asks_of_aws_the_deploy_role_may_ask() -> None:
     allowed = [action for each in all_of(deploy_place()) for action in each.actions]
-    asked = {
-        action
-        for file in sorted(_TABLES.glob("*.py"))
-        if file.name not in _ACCOUNTS
-        for action in _asked(file)
-    }
+    asked = {_ELSEWHERE.get(action, action) for action in asked_by_tables()}
     assert len(asked) > 100
     refused = {a for a in asked if not any(fnmatch.fnmatchcase(a, p) for p in allowed)}
     # a role that lost its boundary would be what the boundary is there against
     assert refused == {"iam:DeleteRolePermissionsBoundary"}
-
-
-def _asked(file: Path) -> set[str]:
-    """The actions behind every `call.service.operation` in a table."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute)):
-            continue
-        service, method = node.value.attr, node.attr
-        if getattr(node.value.value, "id", "") == "call" and (
-            name := operations(service).get(method)
-        ):
-            action = f"{PREFIX.get(service, service)}:{name}"
-            found.add(_ELSEWHERE.get(action, action))
-    return found

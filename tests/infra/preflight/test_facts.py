@@ -143,9 +143,10 @@ def test_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "aws configure" in fault.next
 
 
-def test_a_vpc_that_is_there(aws: str) -> None:
-    ec2 = clients_at(aws)("ec2", "us-west-2")
+def lab_vpc(ec2: Any) -> tuple[str, dict[str, str], str]:
+    """A VPC as a lab may have one: its id, its subnets by zone, its route table."""
     vpc = ec2.create_vpc(CidrBlock="10.16.0.0/16")["Vpc"]["VpcId"]
+    ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
     subnets = {
         zone: ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZoneId=zone)["Subnet"]
         for zone, cidr in (("usw2-az1", "10.16.0.0/20"), ("usw2-az2", "10.16.16.0/20"))
@@ -156,14 +157,21 @@ def test_a_vpc_that_is_there(aws: str) -> None:
     (main,) = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])[
         "RouteTables"
     ]
-    table = main["RouteTableId"]
+    return vpc, ids, main["RouteTableId"]
 
-    nothing_runs = ("oregon.batch", "oregon.kubernetes", "ireland.batch")
-    bare = [(f"sites.{each}", None) for each in nothing_runs]
+
+NOTHING_RUNS = [
+    (f"sites.{each}", None) for each in ("oregon.batch", "oregon.kubernetes", "ireland.batch")
+]
+
+
+def test_a_vpc_that_is_there(aws: str) -> None:
+    ec2 = clients_at(aws)("ec2", "us-west-2")
+    vpc, ids, table = lab_vpc(ec2)
 
     def found(kind: str, **more: Any) -> dict[str, str]:
         own = {"id": vpc, kind: ids, "route_tables": [table], **more}
-        values = settings(*bare, ("sites.oregon.vpc", own), ("sites.oregon.nat", "none"))
+        values = settings(*NOTHING_RUNS, ("sites.oregon.vpc", own), ("sites.oregon.nat", "none"))
         return said(look(values, clients_at(aws)))
 
     where = f"{OREGON}.vpc"
@@ -198,6 +206,132 @@ def test_a_vpc_that_is_there(aws: str) -> None:
         "lies in usw2-az2"
         in found("private_subnets", private_subnets=crossed)[f"{where}.private_subnets.usw2-az1"]
     )
+
+
+def endpoint(ec2: Any, vpc: str, service: str, environment: str = "", **more: Any) -> str:
+    made = ec2.create_vpc_endpoint(
+        VpcId=vpc, ServiceName=f"com.amazonaws.us-west-2.{service}", **more
+    )["VpcEndpoint"]["VpcEndpointId"]
+    if environment:
+        tag = {"Key": "ems-environment", "Value": environment}
+        ec2.create_tags(Resources=[made], Tags=[tag])
+    return made
+
+
+def test_what_a_vpc_that_is_there_has_once(aws: str) -> None:
+    """Each is in the way of the site's own, until it is the site's own: a second `up` goes on."""
+    clients = clients_at(aws)
+    ec2 = clients("ec2", "us-west-2")
+    vpc, ids, table = lab_vpc(ec2)
+    own = {"id": vpc, "private_subnets": ids, "route_tables": [table]}
+
+    def found(*changes: tuple[str, Any], environment: str = "dev") -> dict[str, str]:
+        here = [("sites.oregon.vpc", own), ("sites.oregon.nat", "none")]
+        services = ("sites.oregon.endpoints", ["ecs", "logs"])
+        values = settings(*NOTHING_RUNS, *here, services, *changes)
+        asked = look(values, clients, environment=environment)
+        # that jobs would find no way out is another test's
+        return {where: text for where, text in said(asked).items() if "subnets" not in where}
+
+    assert found() == {}
+    ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": False})
+    gateway = ec2.create_vpn_gateway(Type="ipsec.1")["VpnGateway"]["VpnGatewayId"]
+    ec2.attach_vpn_gateway(VpnGatewayId=gateway, VpcId=vpc)
+    s3 = endpoint(ec2, vpc, "s3", VpcEndpointType="Gateway", RouteTableIds=[table])
+    interface = {"VpcEndpointType": "Interface", "SubnetIds": list(ids.values())}
+    logs = endpoint(ec2, vpc, "logs", PrivateDnsEnabled=True, **interface)
+    endpoint(ec2, vpc, "ecs", PrivateDnsEnabled=False, **interface)
+    taken = found()
+    assert set(taken) == {
+        f"{OREGON}.vpc.id", f"{OREGON}.vpc.route_tables[0]", f"{OREGON}.endpoints[1]"
+    }  # fmt: skip
+    assert f"leads to S3 by {s3} already" in taken[f"{OREGON}.vpc.route_tables[0]"]
+    assert f"{logs} for 'logs' already" in taken[f"{OREGON}.endpoints[1]"]
+    whole = "; ".join(
+        str(fault) for fault in look(settings(*NOTHING_RUNS, ("sites.oregon.vpc", own),
+        ("sites.oregon.nat", "none")), clients, environment="dev")
+    )  # fmt: skip
+    assert f"{gateway} is attached to {vpc}" in whole and "VPN of berlin, kyoto" in whole
+    assert f"DNS hostnames are off in {vpc}, and AWS wants both for peering" in whole
+    assert f"modify-vpc-attribute --vpc-id {vpc} --enable-dns-hostnames" in whole
+
+    # who has no lab, no endpoints and no peer is in nobody's way
+    alone = [("labs", {}), ("join_sites", False), ("sites.oregon.endpoints", [])]
+    assert set(found(*alone)) == {f"{OREGON}.vpc.route_tables[0]"}
+
+    ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
+    tag = {"Key": "ems-environment", "Value": "dev"}
+    ec2.create_tags(Resources=[gateway, s3, logs], Tags=[tag])
+    assert found() == {}
+    assert set(found(environment="staging")) == set(taken)
+
+
+def test_room_for_vpcs_and_addresses(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS counts what others have too; what the environment has made is not wanted anew."""
+    real = facts.quota_values
+
+    def five(keys: Any, clients: Any) -> Any:  # moto knows no quota of addresses
+        asked = list(keys)
+        return real(asked, clients) | {k: 5.0 for k in asked if k[1] == "L-0263D0A3"}
+
+    monkeypatch.setattr(facts, "quota_values", five)
+    clients = clients_at(aws)
+    ec2 = clients("ec2", "eu-west-1")
+    region = [("sites.ireland.nat", "zone"), ("sites.ireland.zones", ["euw1-az1", "euw1-az2"])]
+    values = settings(*region)
+    quotas = ("quota L-F678F1CE", "quota L-0263D0A3")
+
+    def found(environment: str = "dev") -> dict[str, str]:
+        told = said(look(values, clients, environment=environment))
+        return {where: told[where] for where in quotas if where in told}
+
+    assert found() == {}
+    vpcs = [ec2.create_vpc(CidrBlock=f"10.{n}.0.0/16")["Vpc"]["VpcId"] for n in range(4)]
+    addresses = [ec2.allocate_address(Domain="vpc")["AllocationId"] for _ in range(4)]
+    try:
+        full = found()
+        assert set(full) == set(quotas)
+        assert full[quotas[0]].startswith(
+            "5 VPCs in eu-west-1, where others have 5 and the environment needs 1, one for each"
+        )
+        assert "others have 4 and the environment needs 2" in full[quotas[1]]
+        tag = {"Key": "ems-environment", "Value": "dev"}
+        ec2.create_tags(Resources=[vpcs[0], *addresses[:2]], Tags=[tag])
+        assert found() == {}
+        assert set(found("staging")) == set(quotas)
+    finally:
+        for each in vpcs:
+            ec2.delete_vpc(VpcId=each)
+        for each in addresses:
+            ec2.release_address(AllocationId=each)
+
+
+@pytest.mark.parametrize(
+    ("arn", "role"),
+    [
+        ("arn:aws:sts::123456789012:assumed-role/ems-dev-deploy/ci-17", "ems-dev-deploy"),
+        ("arn:aws:iam::123456789012:user/team/ada", ""),
+        ("arn:aws:iam::123456789012:root", ""),
+    ],
+)
+def test_the_deploy_role_needs_a_boundary(aws: str, arn: str, role: str) -> None:
+    real = clients_at(aws)
+
+    def clients(service: str, region: str) -> Any:
+        made = real(service, region)
+        if service == "sts":
+            told = {"Account": "123456789012", "Arn": arn, "UserId": "x"}
+            made.get_caller_identity = lambda: told
+        return made
+
+    assert facts.caller(clients).role == role
+    found = said(look(settings(), clients))
+    assert set(found) == ({"ems:boundary"} if role else set())
+    bound = ("boundary", "arn:aws:iam::123456789012:policy/ems-dev-workload-boundary")
+    assert said(look(settings(bound), clients)) == {}
+    if role:
+        (fault,) = [f for f in look(settings(), clients) if f.where == "ems:boundary"]
+        assert fault.next == f"ems:boundary: {bound[1]}"
 
 
 def test_an_error_that_is_no_refusal_ends_the_questions(aws: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from infra.preflight.demands import demands
 from infra.preflight.facts import Facts, InstanceType, Region
 from infra.preflight.faults import faults
+from infra.preflight.standing import Standing
 from infra.settings.reading import read
 from tests.infra.settings.good import varied
 
@@ -22,19 +23,22 @@ GOOD = Region(
         "g5.xlarge": InstanceType(4, 1, BOTH, ZONES),
         "g5.2xlarge": InstanceType(8, 1, BOTH, ZONES),
     },
-    clusters={"1.34": "STANDARD_SUPPORT", "1.35": "STANDARD_SUPPORT", "1.30": "EXTENDED_SUPPORT"},
+    clusters={"1.35": "STANDARD_SUPPORT", "1.36": "STANDARD_SUPPORT", "1.30": "EXTENDED_SUPPORT"},
 )
 ONE_SITE = (("sites.ireland", None),)
 
 
 def found(
-    region: Region = GOOD, quotas: dict[tuple[str, str], float | None] | None = None, **more: Any
+    region: Region = GOOD,
+    quotas: dict[tuple[str, str], float | None] | None = None,
+    spot: bool = True,
+    **more: Any,
 ) -> dict[str, tuple[str, str]]:
     values = varied(*((path.replace("__", "."), each) for path, each in more.items()))
     del values["sites"]["ireland"]
     values["labs"] = {}
     settings = read(values, "dev")
-    asked = Facts({"us-west-2": region}, quotas or {})
+    asked = Facts({"us-west-2": region}, quotas or {}, spot=spot)
     return {each.where: (each.level, each.what) for each in faults(settings, asked)}
 
 
@@ -69,9 +73,18 @@ def test_a_release_past_its_support() -> None:
     old = found(sites__oregon__kubernetes__version="1.30")[where]
     assert old == (
         "error",
-        "Kubernetes 1.30 is past its standard support in us-west-2 (allowed: 1.34, 1.35)",
+        "Kubernetes 1.30 is past its standard support in us-west-2 (allowed: 1.35, 1.36)",
     )
     assert "is not offered" in found(sites__oregon__kubernetes__version="1.99")[where][1]
+    stands = replace(GOOD, standing=Standing(clusters=frozenset({"oregon"})))
+    assert found(stands, sites__oregon__kubernetes__version="1.30")[where][0] == "warning"
+    assert found(stands, sites__oregon__kubernetes__version="1.99")[where][0] == "error"
+
+
+def test_a_log_group_that_outlived_its_cluster() -> None:
+    left = replace(GOOD, standing=Standing(late_logs=frozenset({"oregon"})))
+    level, what = found(left)["ems:sites.oregon.kubernetes"]
+    assert (level, "EKS wrote after its end" in what) == ("error", True)
 
 
 def test_a_general_queue_below_its_smallest_instance() -> None:
@@ -106,7 +119,15 @@ def test_no_role_for_spot() -> None:
     assert "infra/account" in fault.next
     bought = replace(GOOD)
     only = {"queues": [{"type": "c7i.4xlarge", "markets": ["on-demand"]}], "general": None}
-    assert "role AWSServiceRoleForEC2Spot" not in found(bought, sites__oregon__batch=only)
+    on_demand = {"cpu": {"families": ["m7i"], "market": "on-demand"}}
+    plain: dict[str, Any] = {"sites__oregon__batch": only, "sites__oregon__kubernetes__ray": None}
+
+    def pooled(pools: dict[str, Any]) -> dict[str, tuple[str, str]]:
+        return found(bought, spot=False, sites__oregon__kubernetes__pools=pools, **plain)
+
+    assert "role AWSServiceRoleForEC2Spot" not in pooled(on_demand)
+    # a node pool buys spot unless told otherwise
+    assert "role AWSServiceRoleForEC2Spot" in pooled({"cpu": {"families": ["m7i"]}})
 
 
 def test_disks_with_a_key_of_ones_own() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from infra.plan.routes import JOB_ENDPOINTS
 from infra.settings import catalogue, rules
 from infra.settings.fault import SettingsError
 from infra.settings.reading import read
@@ -61,6 +62,8 @@ def test_the_good_environment_is_good() -> None:
         ("sites.oregon.zones", [], f"{OREGON}.zones", "is empty (allowed: 1 to 3)"),
         ("sites.oregon.endpoints", ["ecr.apo"], f"{OREGON}.endpoints[0]", "mean 'ecr.api'?"),
         ("sites.oregon.endpoints", ["ecs", "ecs"], f"{OREGON}.endpoints[1]", "twice"),
+        ("sites.oregon.endpoints", ["s3"], f"{OREGON}.endpoints[0]", "by the gateway endpoint"),
+        ("sites.oregon.endpoints", ["dynamodb"], f"{OREGON}.endpoints[0]", "no private DNS"),
         ("home", "eu-west-2", "ems:home", "no site's region (did you mean"),
         ("home", "", "ems:home", "sites lie in 2 regions"),
         # labs
@@ -123,12 +126,19 @@ def test_the_good_environment_is_good() -> None:
          f"{OREGON}.kubernetes.ray.groups.gpu.cpus", "256 at most"),
         ("labs.kyoto.networks.0", "172.20.5.0/24", f"{OREGON}.kubernetes", "lab kyoto"),
         ("sites.oregon.kubernetes.admins", ["arn:aws:sts::111122223333:assumed-role/a/b"],
-         f"{OREGON}.kubernetes.admins[0]", "ARN of an IAM role"),
+         f"{OREGON}.kubernetes.admins[0]", "ARN of an IAM user or role"),
+        *[("sites.oregon.kubernetes.namespace", name, f"{OREGON}.kubernetes.namespace",
+           f"'{name}' is a namespace of Kubernetes or KubeRay")
+          for name in ("default", "kube-system", "kube-public", "kube-node-lease", "kuberay")],
+        *[("sites.oregon.kubernetes.pools", {name: {"families": ["c7i"]}},
+           f"{OREGON}.kubernetes.pools.{name}", "one of Auto Mode's own pools")
+          for name in ("general-purpose", "system")],
         # the whole
         ("tags", {"aws:x": "y"}, "ems:tags['aws:x']", "AWS's own"),
         ("tags", {"ems-site": "y"}, "ems:tags.ems-site", "EMS's own"),
         ("tags", {f"k{n}": "v" for n in range(41)}, "ems:tags", "40 at most"),
         ("accounts", ["111122223333", "111122223333"], "ems:accounts[1]", "twice"),
+        ("boundary", "arn:aws:iam::999922223333:policy/x", "ems:boundary", "of account 9999"),
         ("sites.oregon.images", ["a", "a"], f"{OREGON}.images[1]", "twice"),
         ("sites.oregon.storage", {"file_system": False, "backup": True},
          f"{OREGON}.storage.backup", "no file system"),
@@ -190,6 +200,43 @@ def test_zones_without_control_planes_do_not_count(bad: str) -> None:
     assert faults_of(("sites.other", three)) == {}
 
 
+def _isolated(*more: str) -> list[tuple[str, Any]]:
+    return [
+        ("sites.oregon.nat", "none"),
+        ("sites.oregon.endpoints", [*JOB_ENDPOINTS, *more]),
+    ]
+
+
+NODES_MORE = ("ec2", "eks", "eks-auth", "elasticloadbalancing", "sts")
+"""What nodes need beside what jobs of Batch need."""
+
+
+@pytest.mark.parametrize("there", [(), (("sites.oregon.vpc", VPC),)], ids=["own", "existing"])
+def test_nodes_that_would_never_join_are_refused(there: tuple[tuple[str, Any], ...]) -> None:
+    """Batch's endpoints make the subnets private; nodes call other services."""
+    without_ray = ("sites.oregon.kubernetes.ray", None)
+    found = faults_of(*there, *_isolated(), without_ray)
+    assert set(found) == {f"{OREGON}.endpoints"}
+    assert f"without {', '.join(NODES_MORE)} they never join" in found[f"{OREGON}.endpoints"]
+    one_less = _isolated(*(each for each in NODES_MORE if each != "eks-auth"))
+    found = faults_of(*there, *one_less, without_ray)
+    assert "without eks-auth they never join" in found[f"{OREGON}.endpoints"]
+    assert faults_of(*there, *_isolated(*NODES_MORE), without_ray) == {}
+    # and pull Ray from where they don't reach
+    found = faults_of(*there, *_isolated(*NODES_MORE))
+    assert set(found) == {f"{OREGON}.kubernetes.ray"}
+    assert "registries on the internet" in found[f"{OREGON}.kubernetes.ray"]
+
+
+def test_nodes_in_public_subnets_or_behind_nat_join() -> None:
+    assert faults_of(("sites.oregon.nat", "none")) == {}
+    assert faults_of(("sites.oregon.nat", "none"), ("sites.oregon.endpoints", ["ecr.api"])) == {}
+    assert faults_of(("sites.oregon.endpoints", [*JOB_ENDPOINTS])) == {}
+    assert faults_of(("sites.oregon.kubernetes", None), *_isolated()) == {}
+    # of a lab's own VPC nobody knows but AWS, unless the endpoints tell
+    assert faults_of(("sites.oregon.vpc", VPC), ("sites.oregon.nat", "none")) == {}
+
+
 def test_ray_with_gpus_needs_a_pool_with_gpus() -> None:
     found = faults_of(("sites.oregon.kubernetes.pools", {}))
     assert "Pending for ever" in found["ems:sites.oregon.kubernetes.ray.groups.gpu.gpus"]
@@ -245,6 +292,37 @@ def test_a_vpc_that_is_there() -> None:
     }
     found = faults_of(("sites.oregon.vpc", public), change[1], ("sites.oregon.endpoints", ["ecs"]))
     assert "lie in private subnets" in found[f"{OREGON}.endpoints"]
+
+
+def test_a_bucket_s_name_that_gets_too_long_is_told_with_the_rest() -> None:
+    site = {"region": "ap-southeast-1", "cidr": "10.30.0.0/16", "zones": ["apse1-az1"]}
+    change = ("sites.singapore-robots", site)
+    assert faults_of(change) == {}
+    found = faults_of(change, environment="environment-prod")
+    assert set(found) == {"ems:sites.singapore-robots"}
+    assert "68 characters (allowed: 63" in found["ems:sites.singapore-robots"]
+
+
+def test_sites_of_researchers_are_as_many_as_a_role_has_policies() -> None:
+    sites = {
+        f"site{n}": {"region": "us-west-2", "cidr": f"10.{n}.0.0/16", "zones": ["usw2-az1"]}
+        for n in range(11)
+    }
+    people = ("access.researchers", ["arn:aws:iam::111122223333:user/ada"])
+    alone = (("labs", {}), ("join_sites", False))
+    assert faults_of(("sites", sites), *alone) == {}
+    found = faults_of(("sites", sites), *alone, people)
+    assert "11 sites (allowed: 10" in found["ems:access.researchers"]
+    del sites["site10"]
+    assert faults_of(("sites", sites), *alone, people) == {}
+
+
+def test_a_vpc_is_one_site_s() -> None:
+    change = [("sites.oregon.vpc", VPC), ("sites.oregon.nat", "none")]
+    other = {"region": "us-west-2", "cidr": "10.30.0.0/16", "zones": ["usw2-az1", "usw2-az2"]}
+    found = faults_of(*change, ("sites.second", {**other, "vpc": VPC}))
+    assert set(found) == {"ems:sites.second.vpc.id"}
+    assert "site oregon's VPC too" in found["ems:sites.second.vpc.id"]
 
 
 def test_warnings_stop_nothing() -> None:

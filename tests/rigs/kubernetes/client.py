@@ -161,6 +161,9 @@ class Api:
             except (HTTPException, ConnectionError):
                 if last:  # the first may have been one that the server closed meanwhile
                     raise
+        if answer.status == 429:  # "storage is (re)initializing": a definition's first readers wait
+            time.sleep(float(answer.headers.get("Retry-After") or 1))
+            return self.request(method, path, body, query, kind)
         if answer.status >= 400:
             raise ApiError(answer.status, content)
         try:

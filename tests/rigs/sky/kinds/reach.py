@@ -44,15 +44,17 @@ def _endpoint_read(call: Call, id_: str, props: Props) -> Props | None:
     }
     if endpoint["VpcEndpointType"] == "Gateway":
         return {**found, "routeTableIds": sorted(endpoint["RouteTableIds"])}
-    groups = sorted(group["GroupId"] for group in endpoint["Groups"])
+    return {**found, **_interface(endpoint)}
+
+
+def _interface(endpoint: Props) -> Props:
     entries = [
         told(entry, dnsName="DnsName", hostedZoneId="HostedZoneId")
         for entry in endpoint["DnsEntries"]
     ]
     return {
-        **found,
         "subnetIds": sorted(endpoint["SubnetIds"]),
-        "securityGroupIds": groups,
+        "securityGroupIds": sorted(group["GroupId"] for group in endpoint["Groups"]),
         "privateDnsEnabled": endpoint["PrivateDnsEnabled"],
         "networkInterfaceIds": sorted(endpoint["NetworkInterfaceIds"]),
         "dnsEntries": entries,
