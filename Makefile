@@ -34,7 +34,7 @@ bench: $(BIN)/.dev  ## measure what README states, beside peers
 sandbox: $(BIN)/.dev  ## a whole sky on this machine, without an account: begin it, or bring it up to date
 	@$(BIN)/python -m tests.rigs.sandbox up
 
-sandbox-env: $(BIN)/.dev  ## print what a shell needs to be in it: eval "$$(make -s sandbox-env)"
+sandbox-env: $(BIN)/.dev  ## print what a shell needs to be in it: eval "$(make -s sandbox-env)"
 	@$(BIN)/python -m tests.rigs.sandbox env
 
 sandbox-down: $(BIN)/.dev  ## end it, and remove it

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,20 @@ from infra.settings.types import Environment
 
 SKY = Program(".")
 CLUSTERS = Program("infra/kubernetes")
+_QUIET = ("--suppress-outputs",)
+"""A hundred nested lines, which `emsctl stack show` tells in twenty."""
 
 
-def settings_file(environment: str) -> Path:
-    """Return the environment's file; raises UsageError, naming the ones that there are."""
+def settings_file(environment: str, verb: str = "up") -> Path:
+    """Return the environment's file; raises UsageError, naming the ones that there are.
+
+    `verb` is what `make` was asked to do, for what to try instead.
+    """
     folder = ROOT / "stacks"
     known = sorted(each.name.split(".")[1] for each in folder.glob("Pulumi.*.yaml"))
     if not environment:
         allowed = f"(allowed: {', '.join(known)})"
-        raise UsageError("ENV", f"names no environment {allowed}", f"make up ENV={known[0]}")
+        raise UsageError("ENV", f"names no environment {allowed}", f"make {verb} ENV={known[0]}")
     if environment not in known:
         raise UsageError(
             f"environment {environment!r}",
@@ -55,8 +60,8 @@ def bring_up(
     skip_preview: bool = False,
     clusters: bool = True,
     secrets_provider: str = "",
-) -> None:
-    """Deploy an environment; stacks that are not there yet are made.
+) -> Environment:
+    """Deploy an environment and return its settings; stacks that are not there yet are made.
 
     `agreed`: nothing is asked. Without `clusters`, the clusters' program is left out: their API
     can't be reached from here. `secrets_provider` is for stacks that are made.
@@ -71,17 +76,18 @@ def bring_up(
     if clusters:
         _clear_removed(environment, wanted, words)
     _make_stack(SKY, environment, provider)
-    SKY.pulumi(["up", *words])
+    SKY.pulumi(["up", *words, *_QUIET])
     if wanted and clusters:
         _make_stack(CLUSTERS, environment, provider)
-        CLUSTERS.pulumi(["up", *words])
+        CLUSTERS.pulumi(["up", *words, *_QUIET])
     elif wanted:
         click.echo(f"left out: what runs in the clusters of {', '.join(sorted(wanted))}")
+    return settings
 
 
 def foresee(environment: str, *, secrets_provider: str = "") -> None:
     """Show what `bring_up` would change; a stack that is not there yet is made, and stays empty."""
-    source = load(settings_file(environment))
+    source = load(settings_file(environment, "preview"))
     settings = read(source.values, environment, source=source)
     provider = str(source.document.get("secretsprovider") or secrets_provider)
     _look_before(environment, settings, source, provider)
@@ -96,7 +102,7 @@ def foresee(environment: str, *, secrets_provider: str = "") -> None:
 
 def take_down(environment: str, *, agreed: bool = False, skip_preview: bool = False) -> None:
     """Take an environment down: its clusters' contents, then the rest. Refused where protected."""
-    source = load(settings_file(environment))
+    source = load(settings_file(environment, "down"))
     step = f"ems:protect: false in stacks/Pulumi.{environment}.yaml, make up ENV={environment}"
     refused = "is protected, so nothing was taken down"
     if read(source.values, environment, source=source).protect:
@@ -110,6 +116,17 @@ def take_down(environment: str, *, agreed: bool = False, skip_preview: bool = Fa
         raise UsageError(f"environment {environment!r}", f"{refused}, as of its last `up`", step)
     for program in there:
         program.pulumi(["destroy", "--stack", environment, *_flags(agreed, skip_preview)])
+    if there:
+        click.echo(_emptied(environment, there))
+
+
+def _emptied(environment: str, programs: Sequence[Program]) -> str:
+    """Say what to do about empty stacks: the command that the engine names deletes their file."""
+    words = f"stack rm {environment} --preserve-config"
+    lines = [f"  pulumi -C {each.folder} {words}" for each in programs]
+    kept = f"which keeps stacks/Pulumi.{environment}.yaml"
+    told = f"{environment} is down. Its empty stack costs nothing; to remove that too, {kept}:"
+    return "\n".join([told, *lines])
 
 
 def _clear_removed(environment: str, wanted: set[str], words: list[str]) -> None:
@@ -207,13 +224,16 @@ def up(
     environment: str, yes: bool, skip_preview: bool, no_clusters: bool, secrets_provider: str
 ) -> None:
     """Deploy an environment; stacks that are not there yet are made."""
-    bring_up(
+    settings = bring_up(
         environment,
         agreed=yes,
         skip_preview=skip_preview,
         clusters=not no_clusters,
         secrets_provider=secrets_provider,
     )
+    # without `home` all sites are in one region
+    home = settings.home or min(site.region for site in settings.sites.values())
+    click.echo(f"\nnext: emsctl stack use ssm:{home}/{environment}")
 
 
 @main.command()

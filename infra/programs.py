@@ -47,6 +47,9 @@ class Program:
         subject = f"pulumi {' '.join(words[:1])} in {self.folder}"
         if stopped:
             raise Interrupted(subject, "was interrupted; the same command again goes on from there")
+        if process.returncode < 0:
+            killed = f"was killed ({signal.Signals(-process.returncode).name})"
+            raise EmsError(subject, killed, "docs/how-to/when-up-fails.md, section After a kill")
         if process.returncode:
             problem = f"ended with exit code {process.returncode}; what it says stands above"
             raise EmsError(subject, problem)

@@ -61,6 +61,10 @@ class Hour:
             click.echo(f"── {title}: {self.took[-1][1]:.0f} s")
 
 
+def _tell(text: str) -> None:
+    click.echo(f"   {text}")
+
+
 def ready(hour: Hour, account: str) -> None:
     """Raise for what would make this something else than a first hour, before anything is made."""
     name, settings = hour.environment, hour.settings
@@ -97,7 +101,7 @@ def run_job(hour: Hour) -> None:
         hour.environment,
         {**hour.settings.tags, ENVIRONMENT_TAG: hour.environment},
         client,
-        lambda text: click.echo(f"   {text}"),
+        _tell,
         hour.job_limit_s,
     )
     click.echo(f"   waited {ran.waited_s:.0f} s, ran {ran.ran_s:.1f} s; it says:")
@@ -117,9 +121,9 @@ def take_down(hour: Hour) -> None:
     """Take the environment down and look for what stays."""
     order.take_down(hour.environment, agreed=True, skip_preview=True)
     hour.down_at = time.monotonic()
-    found = left.wait_until_gone(hour.environment, hour.regions, client, hour.lingers_s)
+    found = left.wait_until_gone(hour.environment, hour.regions, client, hour.lingers_s, _tell)
     for thing in found:
-        click.echo(f"   {'' if not thing.goes else 'goes by itself: '}{thing.arn} {thing.goes}")
+        _tell(f"goes by itself: {thing.arn}, {thing.goes}" if thing.goes else thing.arn)
     stays = [thing for thing in found if not thing.goes]
     if stays:
         problem = f"{len(stays)} things with its tag are still there, listed above"

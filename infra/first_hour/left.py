@@ -7,7 +7,7 @@ themselves. It does not list IAM roles, so they are asked for by themselves.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from infra.plan.tags import ENVIRONMENT_TAG
 GLOBAL = "us-east-1"
 """Where the tagging API tells of what has no region."""
 _EVERY_S = 15.0
+_TOLD_EVERY_S = 60.0
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -35,19 +37,39 @@ def wait_until_gone(
     regions: Iterable[str],
     clients: Clients,
     within_s: float,
+    tell: Callable[[str], None],
     every_s: float = _EVERY_S,
 ) -> list[Thing]:
-    """Return what stays; what only lags behind is waited for."""
+    """Return what stays; what only lags behind is waited for, and told now and then."""
     limit, named = time.monotonic() + within_s, sorted(set(regions))
+    told, told_at = "", 0.0
     while True:
         found = list(things(environment, named, clients))
-        if all(thing.goes for thing in found) or time.monotonic() > limit:
+        waits = [thing.arn for thing in found if not thing.goes]
+        if not waits or time.monotonic() > limit:
             return found
+        text = _waiting(waits)
+        if text != told or time.monotonic() - told_at >= _TOLD_EVERY_S:
+            tell(text)
+            told, told_at = text, time.monotonic()
         time.sleep(every_s)
 
 
+def _waiting(arns: Sequence[str]) -> str:
+    more = f" and {len(arns) - _NAMED} more" if len(arns) > _NAMED else ""
+    return f"waiting for {len(arns)}: {', '.join(arns[:_NAMED])}{more}"
+
+
 def things(environment: str, regions: Iterable[str], clients: Clients) -> Iterator[Thing]:
-    """Yield what carries the environment's tag; what has ended is left out."""
+    """Yield what carries the environment's tag, each once; what has ended is left out."""
+    seen: set[str] = set()
+    for thing in _tagged(environment, regions, clients):
+        if thing.arn not in seen:
+            seen.add(thing.arn)
+            yield thing
+
+
+def _tagged(environment: str, regions: Iterable[str], clients: Clients) -> Iterator[Thing]:
     for region in sorted({*regions, GLOBAL}):
         client = clients("resourcegroupstaggingapi", region)
         tag = {"Key": ENVIRONMENT_TAG, "Values": [environment]}
@@ -55,9 +77,9 @@ def things(environment: str, regions: Iterable[str], clients: Clients) -> Iterat
             pages = client.get_paginator("get_resources").paginate(TagFilters=[tag])
             listed = [each for page in pages for each in page["ResourceTagMappingList"]]
         for arn in (each["ResourceARN"] for each in listed):
-            goes = _goes(arn, region, clients)
-            if goes is not None:
-                yield Thing(arn, region, goes)
+            why = goes(arn, region, clients)
+            if why is not None:
+                yield Thing(arn, region, why)
     yield from _roles(environment, clients)
 
 
@@ -73,7 +95,7 @@ def _roles(environment: str, clients: Clients) -> Iterator[Thing]:
                         yield Thing(role["Arn"], "global")
 
 
-def _goes(arn: str, region: str, clients: Clients) -> str | None:
+def goes(arn: str, region: str, clients: Clients) -> str | None:
     """Return why a thing needs nobody; None where it is gone already; empty where it stays."""
     service, resource = arn.split(":")[2], arn.split(":", 5)[5]
     kind, _, id_ = resource.replace(":", "/", 1).partition("/")
@@ -114,6 +136,22 @@ def _gateway(ec2: Any, id_: str) -> str | None:
     return None if all(each["State"] == "deleted" for each in found) else ""
 
 
+def _customer_gateway(ec2: Any, id_: str) -> str | None:
+    found = ec2.describe_customer_gateways(CustomerGatewayIds=[id_])["CustomerGateways"]
+    return None if all(each["State"] == "deleted" for each in found) else ""
+
+
+def _vpn_gateway(ec2: Any, id_: str) -> str | None:
+    found = ec2.describe_vpn_gateways(VpnGatewayIds=[id_])["VpnGateways"]
+    return None if all(each["State"] == "deleted" for each in found) else ""
+
+
+def _peering(ec2: Any, id_: str) -> str | None:
+    found = ec2.describe_vpc_peering_connections(VpcPeeringConnectionIds=[id_])
+    states = {each["Status"]["Code"] for each in found["VpcPeeringConnections"]}
+    return None if states <= {"deleted", "rejected", "failed", "expired"} else ""
+
+
 def _definition(batch: Any, id_: str) -> str | None:
     found = batch.describe_job_definitions(jobDefinitions=[id_])["jobDefinitions"]
     return None if all(each["status"] == "INACTIVE" for each in found) else ""
@@ -130,6 +168,9 @@ _LOOKS: dict[tuple[str, str], Callable[[Any, str], str | None]] = {
     ("ec2", "instance"): _instance,
     ("ec2", "vpn-connection"): _connection,
     ("ec2", "natgateway"): _gateway,
+    ("ec2", "customer-gateway"): _customer_gateway,
+    ("ec2", "vpn-gateway"): _vpn_gateway,
+    ("ec2", "vpc-peering-connection"): _peering,
     ("batch", "job-definition"): _definition,
     ("batch", "job"): _job,
 }

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
 
 from ems.errors import did_you_mean
-from ems.stack.quotas import shortages
+from ems.stack.quotas import named, shortages
 from infra.plan.iam.deploy import deploy_role_name, workload_boundary_name
 from infra.plan.queues import Family, family
 from infra.preflight import room, vpc_faults
@@ -243,9 +243,9 @@ def _quotas(settings: Environment, facts: Facts) -> Iterator[Fault]:
     }
     needed = [each for each in demands(settings, vcpus) if facts.regions[each.region].open]
     for each in shortages(needed, facts.quotas):
-        yield Fault(f"quota {each.where}", each.what, each.next_step, level=each.level)
+        yield Fault(f"quota of {each.where}", each.what, each.next_step, level=each.level)
     yield from room.shortages(settings, facts.used, facts.quotas)
-    unknown = sorted({code for (_, code), value in facts.quotas.items() if value is None})
+    unknown = sorted({named(code) for (_, code), value in facts.quotas.items() if value is None})
     if unknown:
         yield Fault(
             "quotas",

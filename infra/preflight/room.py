@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ems.stack.quotas import ADDRESSES, VPCS, Key, request
+from ems.stack.quotas import ADDRESSES, VPCS, Key, named, request
 from infra.settings.fault import Fault
 from infra.settings.types import Environment, Site
 
@@ -48,7 +48,7 @@ def shortages(
         if others + count > most:
             region, code = key
             yield Fault(
-                f"quota {code}",
+                f"quota of {named(code)}",
                 f"{most:g} {_NAMES[code]} in {region}, where others have {others} and the "
                 f"environment needs {count}, {_FOR[code]}: up would fail in the middle",
                 request(region, code, others + count),

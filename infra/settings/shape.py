@@ -103,7 +103,7 @@ class Fitting:
         self, kind: kinds.VarTupleType, value: object, steps: tuple[Step, ...]
     ) -> tuple[Any, ...]:
         if not isinstance(value, (list, tuple)):
-            self._say(steps, f"{shown(value)} is no list", f"a list, {describe(kind)}")
+            self._say(steps, f"{plain(value)} is no list", f"a list, {describe(kind)}")
             raise Unfit
         items = cast("list[object]", list(value))
         found: list[Any] = []
@@ -120,7 +120,7 @@ class Fitting:
 
     def _keys(self, value: object, steps: tuple[Step, ...], wanted: str) -> dict[object, object]:
         if not isinstance(value, Mapping):
-            self._say(steps, f"{shown(value)} is no mapping", wanted)
+            self._say(steps, f"{plain(value)} is no mapping", wanted)
             raise Unfit
         return dict(cast("Mapping[object, object]", value))
 
@@ -211,6 +211,13 @@ def default(each: kinds.Field) -> Any:
     if each.default is not NODEFAULT:
         return each.default
     return each.default_factory() if each.default_factory is not NODEFAULT else NODEFAULT
+
+
+def plain(value: object) -> str:
+    """Return a value as `shown`, and text without the quotes that the file need not have."""
+    told = shown(value)
+    bare_text = isinstance(value, str) and value.isprintable() and value == value.strip()
+    return told[1:-1] if bare_text and told[0] == told[-1] and told[0] in "'\"" else told
 
 
 def shown(value: object) -> str:

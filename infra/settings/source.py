@@ -17,6 +17,8 @@ from ems.errors import did_you_mean
 from infra.settings.fault import NAMESPACE, Fault, SettingsError, Step, at
 
 _DEEPEST = 40
+_KEYS = ("config", "encryptionsalt", "encryptedkey", "secretsprovider", "environment")
+"""What the engine knows at the top of such a file."""
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -63,6 +65,7 @@ def load(path: Path) -> Source:
     if not isinstance(config, dict):
         raise _off(shown, "config", "is no mapping (allowed: keys `ems:…` with their values)")
     lines, faults = _lines(node, shown)
+    faults += _strange(node, shown)
     values: dict[str, Any] = {}
     for key, value in config.items():
         space, colon, name = str(key).partition(":")
@@ -98,6 +101,24 @@ def _parsed(path: Path, shown: str) -> tuple[Any, Any]:
     except (RecursionError, ValueError, TypeError, OverflowError) as error:
         # PyYAML lets these through for odd scalars, unhashable keys and thousands of levels
         raise _off(shown, "the file", f"is no YAML that can be read: {error}") from None
+
+
+def _strange(node: Any, shown: str) -> list[Fault]:
+    """Return the keys at the top that are misspelt: the engine passes them by without a word.
+
+    Others may hold anchors, where there is a `config`.
+    """
+    keys = [key for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+    has_config = any(key.value == "config" for key in keys)
+    found: list[Fault] = []
+    for key in keys:
+        name = str(key.value)
+        near = did_you_mean(name, list(_KEYS))
+        if name not in _KEYS and (near or not has_config):
+            allowed = f" (allowed: {', '.join(_KEYS)})"
+            what = f"unknown key{near or allowed}"
+            found.append(Fault(name, what, line=f"{shown}:{key.start_mark.line + 1}"))
+    return found
 
 
 def _lines(node: Any, shown: str) -> tuple[dict[str, int], list[Fault]]:

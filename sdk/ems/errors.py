@@ -51,7 +51,17 @@ class StoreError(EmsError):
 
 def did_you_mean(word: str, known: list[str]) -> str:
     """Return ` (did you mean 'x'?)` for the nearest known word, or nothing."""
+    near = nearest(word, known)
+    return f" (did you mean '{near}'?)" if near else ""
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Return the known word that was likely meant, or nothing.
+
+    One of the same letters goes first: `us-esat-1` is us-east-1 with two of them exchanged.
+    """
     from difflib import get_close_matches
 
-    near = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f" (did you mean '{near[0]}'?)" if near else ""
+    near = get_close_matches(word, known, n=5, cutoff=0.6)
+    same = [each for each in near if sorted(each) == sorted(word)]
+    return next(iter(same + near), "")

@@ -23,7 +23,7 @@ from tests.stack.test_ssm import publish
 
 moto_address, aws, sky = fixtures.moto_address, fixtures.aws, fixtures.sky
 pulumi, project = fixtures.pulumi, fixtures.project
-STEP = "Try: pulumi refresh --stack dev, then pulumi up --stack dev"
+STEP = "Try: pulumi refresh --stack dev, then make up ENV=dev"
 
 
 def problems(folder: Path, *words: str) -> list[dict[str, str]]:
@@ -45,7 +45,8 @@ def test_all_is_as_described(tmp_path: Path, sky: Sky) -> None:
         "stack         SSM parameters below /ems/dev/ in us-west-2",
         "sites         oregon (us-west-2)",
         "as described  yes",
-        "quotas that AWS does not tell: L-DB2E81BA in us-west-2, L-34B43A08 in us-west-2",
+        "vCPUs of G and VT instances, on demand (L-DB2E81BA) in us-west-2",
+        "vCPUs of standard instances, spot (L-34B43A08) in us-west-2",
         "nothing is broken",
     ):
         assert text in told.out, told.out
@@ -149,14 +150,15 @@ def test_a_quota_that_lets_nothing_start(tmp_path: Path, sky: Sky) -> None:
     found = check_stack.look_over(str(tmp_path / "sky.json"), tmp_path, clients)
     ((where, what, step),) = found.problems
     assert (where, what) == (
-        "L-DB2E81BA",
+        "vCPUs of G and VT instances, on demand (L-DB2E81BA)",
         "0 vCPUs for G and VT instances on demand in us-west-2, the queue g5 needs 8; jobs would "
         "wait for ever",
     )
     assert step.endswith("--quota-code L-DB2E81BA --desired-value 64 --region us-west-2")
     (note,) = found.notes
     assert note.startswith(
-        "L-34B43A08: 32 vCPUs for standard (A, C, D, H, I, M, R, T, Z) instances"
+        "vCPUs of standard instances, spot (L-34B43A08): 32 vCPUs for standard (A, C, D, H, "
+        "I, M, R, T, Z) instances"
     )
 
 
@@ -185,14 +187,14 @@ def before(project: Path, pulumi: Give) -> Path:
 
 @rig("pulumi")
 def test_before_the_first_up_the_program_is_asked(before: Path, pulumi: Give) -> None:
-    for known in ("no such stack", "no outputs"):
+    for said in ("there is none yet", "has no outputs yet"):
         told = call(before, "check", "--stack", "dev")
         assert told.code == 1
         assert told.lines[-1] == "L-DB2E81BA: 0 vCPUs. Try: aws service-quotas …"
         assert f"stack      settings of dev in {before}" in told.out
-        assert "; settings and account were looked at" in told.out
+        assert f"stack dev: {said}; settings and account were looked at" in told.out
         assert "sites.oregon: one zone only" in told.out
-        if known == "no such stack":
+        if said == "there is none yet":
             pulumi(before, "dev", None)
 
 
@@ -217,6 +219,17 @@ def test_a_program_that_fails_is_a_problem(before: Path) -> None:
 
 
 @rig("pulumi")
+def test_after_the_first_up_the_settings_are_looked_at_too(
+    before: Path, pulumi: Give, sky: Sky
+) -> None:
+    pulumi(before, "dev", {"stack": plain(sky.outputs)})
+    told = call(before, "check", "--stack", "dev")
+    assert told.code == 1 and "as described  yes" in told.out
+    assert told.lines[-1] == "L-DB2E81BA: 0 vCPUs. Try: aws service-quotas …"
+    assert "sites.oregon: one zone only" in told.out.split("problems")[0]
+
+
+@rig("pulumi")
 def test_the_projects_own_python_is_used(before: Path) -> None:
     python = before / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
@@ -236,4 +249,8 @@ def test_a_stack_that_is_not_there_and_no_program(project: Path, pulumi: Give) -
 def test_a_stack_without_settings(before: Path) -> None:
     told = call(before, "check", "--stack", "dve")
     assert told.code == 1
-    assert "stack dve: there is none of this name (configured: dev)" in told.lines[-1]
+    assert (
+        "stack dve: there is none of this name, nor settings for one (did you mean 'dev'?)"
+        in told.lines[-1]
+    )
+    assert told.lines[-1].endswith("Try: emsctl stack use dev")

@@ -200,10 +200,7 @@ def test_a_pulumi_stack(project: Path, pulumi: Give) -> None:
     pulumi(project, "dev", {"stack": plain(with_cluster())})
     told = call(project, "stack", "use", "dev")
     assert told.code == 0 and (project / ".ems.yaml").read_text() == "stack: dev\n"
-    assert told.err == (
-        "emsctl: the clusters have no workspaces yet. "
-        "Try: pulumi up --stack dev, in infra/kubernetes\n"
-    )
+    assert told.err == ("emsctl: the clusters have no workspaces yet. Try: make up ENV=dev\n")
     deep = project / "examples"
     deep.mkdir()
     assert f"stack        Pulumi stack dev of {project}" in call(deep, "stack", "show").out

@@ -39,14 +39,21 @@ def test_an_environment_is_previewed_comes_stays_and_goes(checkout: Checkout, cl
     assert checkout.stacks() == {NAME: 0}
     assert left(cloud, ["us-west-2"]) == []
 
-    checkout.done("up", NAME, "--yes", "--skip-preview")
+    out = checkout.done("up", NAME, "--yes", "--skip-preview")
+    assert out.splitlines()[-1] == "next: emsctl stack use ssm:us-west-2/small"
+    assert "Outputs:" not in out
     assert list(checkout.stacks("infra/kubernetes")) == []
     out = checkout.done("up", NAME, "--yes", "--skip-preview")
     assert "unchanged" in out and "created" not in out
 
-    checkout.done("down", NAME, "--yes")
+    out = checkout.done("down", NAME, "--yes")
+    command = out.splitlines()[-1].split()
     assert left(cloud, ["us-west-2"]) == []
     assert "nothing is there to take down" in checkout.done("down", NAME, "--yes")
+    assert command == ["pulumi", "-C", ".", "stack", "rm", NAME, "--preserve-config"]
+    remove = [*command, "--yes"]
+    subprocess.run(remove, cwd=checkout.folder, env=checkout.variables, check=True)
+    assert checkout.stacks() == {} and checkout.file.exists()
 
 
 def test_ctrl_c_ends_what_was_begun_and_the_next_up_goes_on(checkout: Checkout) -> None:
@@ -73,6 +80,8 @@ def test_the_environment_must_be_one(checkout: Checkout) -> None:
     code, line = checkout.refused("up", "")
     assert (code, "make up ENV=dev" in line) == (USAGE, True)
     assert line.startswith("error: ENV: names no environment (allowed: dev, paper, prod,")
+    for verb in ("preview", "down"):
+        assert f"make {verb} ENV=dev" in checkout.refused(verb, "")[1]
     code, line = checkout.refused("up", "smal")
     assert code == USAGE
     assert "has no stacks/Pulumi.smal.yaml (did you mean 'small'?) (there are: dev," in line
@@ -224,10 +233,16 @@ def test_what_a_cluster_holds_goes_before_it_does(
 def test_make_says_what_it_runs() -> None:
     def dry(*words: str) -> str:
         done = subprocess.run(
-            ["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=True
+            ["make", "-n", "--no-print-directory", *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return done.stdout.splitlines()[-1]
 
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert 'eval "$(make -s sandbox-env)"' in done.stdout
     assert dry("up", "ENV=dev", "YES=1").endswith('-m infra.order up "dev" --yes ')
     assert dry("up").endswith('-m infra.order up ""  ')
     assert dry("preview", "ENV=dev").endswith('-m infra.order preview "dev" ')

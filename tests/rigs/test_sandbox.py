@@ -273,6 +273,24 @@ def test_a_fault_in_the_settings_is_told(clones: Callable[..., Clone]) -> None:
     assert "did you mean 'us-west-2'?" in said
 
 
+def test_a_folder_that_can_not_be_is_told_in_a_line(clones: Callable[..., Clone]) -> None:
+    clone = without_cluster(clones())
+    clone.place.folder.write_text("")
+    for word in ("up", "down"):
+        assert clone.run(word, 1) == "sandbox: .sandbox: is not a folder\n"
+
+
+def test_a_cluster_that_does_not_start_says_why(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.log("cluster").write_text("etcd runs\nError: no more ports\n\n")
+    with pytest.raises(parts.Failure) as caught:
+        parts.finish_cluster(place, subprocess.Popen(["false"]))
+    assert str(caught.value).splitlines() == [
+        f"the cluster does not start (all of it: {tmp_path}/cluster.log)",
+        "  Error: no more ports",
+    ]
+
+
 def test_jobs_run_as_processes(clones: Callable[..., Clone]) -> None:
     clone = clones()
     clone.place.folder.mkdir()

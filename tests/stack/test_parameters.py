@@ -177,7 +177,7 @@ def test_no_parameter_can_be_missing_unnoticed(shape: Shape, data: st.DataObject
     with pytest.raises(EmsError) as caught:
         from_parameters(parameters, outputs.environment, "ssm:us-west-2/dev")
     assert path in str(caught.value)
-    assert f"Try: pulumi up --stack {outputs.environment}" in str(caught.value)
+    assert f"Try: make up ENV={outputs.environment}" in str(caught.value)
 
 
 # -- paths and parts ----------------------------------------------------------------------------

@@ -97,10 +97,10 @@ def test_a_queue_that_could_never_start() -> None:
     (short,) = shortages(found, {(WEST, "L-DB2E81BA"): 0.0})
     assert short.level == "error"
     assert f"{short.where}: {short.what}. Try: {short.next_step}" == (
-        "L-DB2E81BA: 0 vCPUs for G and VT instances on demand in us-west-2, the queue "
-        "g5-2xlarge-on-demand needs 8; jobs would wait for ever. Try: aws service-quotas "
-        "request-service-quota-increase --service-code ec2 --quota-code L-DB2E81BA "
-        "--desired-value 64 --region us-west-2"
+        "vCPUs of G and VT instances, on demand (L-DB2E81BA): 0 vCPUs for G and VT instances on "
+        "demand in us-west-2, the queue g5-2xlarge-on-demand needs 8; jobs would wait for "
+        "ever. Try: aws service-quotas request-service-quota-increase --service-code ec2 "
+        "--quota-code L-DB2E81BA --desired-value 64 --region us-west-2"
     )
 
 
@@ -153,7 +153,7 @@ def test_a_shortage_is_told_exactly_where_there_is_one(found: list[Demand], valu
     assert len([each for each in told if each.level == "error"]) == len(stuck)
     for key in set(wanted(found)) - stuck:
         total = sum(each.most_vcpus for each in found if (each.region, each.code) == key)
-        assert any(key[0] in each.next_step and key[1] == each.where for each in told) == (
+        assert any(key[0] in each.next_step and key[1] in each.where for each in told) == (
             total > value
         )
 

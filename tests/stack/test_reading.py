@@ -60,7 +60,7 @@ def test_a_later_release_is_refused_with_the_remedy() -> None:
 def test_an_earlier_release_is_refused_with_the_remedy() -> None:
     assert refused(changed("schema", 0)) == (
         "dev: has schema 0, an earlier release's (readable: 1). "
-        "Try: pulumi up with this release of EMS, which writes it anew"
+        "Try: make up with this release of EMS, which writes it anew"
     )
 
 
@@ -113,7 +113,7 @@ def test_a_value_that_does_not_fit_is_named_by_its_path(
     path: str, value: object, problem: str
 ) -> None:
     told = refused(changed(path, value))
-    assert told == f"dev: {problem}. Try: pulumi up, which writes them anew"
+    assert told == f"dev: {problem}. Try: make up, which writes them anew"
 
 
 def test_keys_of_a_later_release_are_left_alone() -> None:

@@ -77,9 +77,7 @@ def test_the_clusters_outputs_are_put_in(project: Path, pulumi: Give) -> None:
     pulumi(project, "dev", {"stack": plain(with_cluster())})
     before = read(reference("dev"), project)
     assert before.outputs == with_cluster()
-    assert before.notes == (
-        "the clusters have no workspaces yet. Try: pulumi up --stack dev, in infra/kubernetes",
-    )
+    assert before.notes == ("the clusters have no workspaces yet. Try: make up ENV=dev",)
     clusters = ClusterOutputs(
         environment="dev", workspaces={"oregon": workspace(), "gone": workspace()}
     )
@@ -95,8 +93,19 @@ def test_no_such_stack_and_no_outputs_yet(project: Path, pulumi: Give) -> None:
     with pytest.raises(NotYet) as caught:
         read(reference("prod"), project)
     assert str(caught.value) == (
-        "stack prod: there is none of this name (configured: dev). "
-        "Try: pulumi stack init prod, then pulumi up --stack prod"
+        "stack prod: there is none of this name, nor settings for one (there are: dev). "
+        "Try: emsctl stack use NAME"
+    )
+    with pytest.raises(NotYet) as caught:
+        read(reference("dve"), project)
+    assert str(caught.value) == (
+        "stack dve: there is none of this name, nor settings for one (did you mean 'dev'?) "
+        "(there are: dev). Try: emsctl stack use dev"
+    )
+    with pytest.raises(NotYet) as caught:
+        read(reference("dev"), project)
+    assert str(caught.value) == (
+        "stack dev: there is none yet. Try: emsctl check --stack dev, then make up ENV=dev"
     )
     pulumi(project, "dev", None)
     with pytest.raises(

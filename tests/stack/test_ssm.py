@@ -59,6 +59,10 @@ def test_nothing_there_says_what_is(aws: str) -> None:
     publish(environment(environment="prod"))
     with pytest.raises(EmsError, match=r"in us-west-2 \(there: dev, prod\); no other region"):
         read(reference("ssm:us-west-2/staging"), HERE)
+    with pytest.raises(EmsError) as caught:
+        read(reference("ssm:us-west-2/prdo"), HERE)
+    assert "in us-west-2 (did you mean 'prod'?) (there: dev, prod)" in caught.value.problem
+    assert caught.value.next_step == "emsctl stack use ssm:us-west-2/prod"
 
 
 def test_an_interrupted_up_is_noticed(aws: str) -> None:
@@ -68,7 +72,7 @@ def test_an_interrupted_up_is_noticed(aws: str) -> None:
         read(reference("ssm:us-west-2/dev"), HERE)
     assert str(caught.value) == (
         "ssm:us-west-2/dev: /ems/dev/sites/oregon/batch not there, so an `up` or a `destroy` was "
-        "interrupted. Try: pulumi up --stack dev"
+        "interrupted. Try: make up ENV=dev"
     )
 
 
@@ -102,8 +106,22 @@ def test_a_profile_that_is_not_there(aws: str, monkeypatch: pytest.MonkeyPatch) 
 
 def test_nobody_answers(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(EmsError, match="ssm:us-west-2/dev: AWS can't be reached"):
+    with pytest.raises(EmsError) as caught:
         read(reference("ssm:us-west-2/dev"), HERE)
+    assert str(caught.value) == (
+        "ssm:us-west-2/dev: AWS can't be reached: nothing answers at the local endpoint "
+        'http://127.0.0.1:9. Try: make sandbox, then eval "$(make -s sandbox-env)"'
+    )
+
+
+def test_a_proxy_that_does_not_answer_is_no_stand_in(
+    aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(EmsError) as caught:
+        read(reference("ssm:us-west-2/dev"), HERE)
+    assert caught.value.next_step == "the region's name, the network"
 
 
 @pytest.mark.parametrize(

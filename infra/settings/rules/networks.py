@@ -80,7 +80,8 @@ def _region(site: Site, steps: tuple[Step, ...]) -> Iterator[Fault]:
         near = did_you_mean(site.region, list(catalogue.regions()))
         yield Fault(
             at(*steps, "region"),
-            f"unknown region '{site.region}'{near} (allowed: {', '.join(catalogue.regions())})",
+            f"unknown region '{site.region}'"
+            + (near or f" (allowed: {', '.join(catalogue.regions())})"),
         )
 
 

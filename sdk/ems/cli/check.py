@@ -50,8 +50,9 @@ def check(ctx: click.Context, everything: bool, stack: str | None, output: str) 
 
     The sky is the one that --stack or .ems.yaml names: whether its outputs can be read, whether AWS
     still has what they describe (queues, buckets, file systems, registries, clusters), and whether
-    the account's quotas let its queues start anything. Of a stack for which `pulumi up` has not yet
-    been run, settings, account and quotas are looked over, in a checkout.
+    the account's quotas let its queues start anything. In a checkout that has the settings of the
+    stack, these and what stands in the way of `make up` are looked over as well, also before it
+    has been made.
 
     \b
     JSON: {machine, versions, settings, store, stack, problems: [{where, what, next}]}.

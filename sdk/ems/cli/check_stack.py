@@ -59,12 +59,14 @@ def look_over(reference: str, folder: Path, clients: Clients | None = None) -> F
         return found
     found.facts = _facts(read)
     found.notes += read.notes
-    for part in (_drift, _quotas):
-        try:
-            part(found, read.outputs, asked)
-        except EmsError as error:
-            found.went_wrong(error)
-            break  # what comes next asks AWS as well
+    try:
+        _drift(found, read.outputs, asked)
+        if program := _program(named, folder):  # it looks at the quotas as well
+            _preflight(found, *program)
+        else:
+            _quotas(found, read.outputs, asked)
+    except EmsError as error:
+        found.went_wrong(error)  # what comes next asks AWS as well
     return found
 
 
@@ -84,7 +86,7 @@ def _drift(found: Findings, outputs: StackOutputs, clients: Clients) -> None:
     from ems.stack import looking
 
     name = outputs.environment
-    step = f"pulumi refresh --stack {name}, then pulumi up --stack {name}"
+    step = f"pulumi refresh --stack {name}, then make up ENV={name}"
     seen = looking.look(outputs, clients)
     found.problems += [(each.where, str(each), step) for each in seen.differences]
     found.notes += seen.unseen
@@ -102,32 +104,49 @@ def _quotas(found: Findings, outputs: StackOutputs, clients: Clients) -> None:
             found.problems.append((each.where, each.what, each.next_step))
         else:
             found.notes.append(f"{each.where}: {each.what}. Try: {each.next_step}")
-    unknown = [f"{code} in {region}" for (region, code), value in values.items() if value is None]
+    unknown = [
+        f"{quotas.named(code)} in {region}"
+        for (region, code), value in values.items()
+        if value is None
+    ]
     if unknown:
         found.notes.append(f"quotas that AWS does not tell: {', '.join(unknown)}")
 
 
 def _before_first_up(found: Findings, named: Reference, folder: Path, reason: EmsError) -> bool:
     """Ask the program what stands in the way of its first `up`; False where there is no program."""
-    from ems.cli import preflight
-    from ems.stack.pulumi_cli import project_of
-    from ems.stack.sources import PulumiStack
-
-    if not isinstance(named, PulumiStack):
+    program = _program(named, folder)
+    if program is None:
         return False
-    project = project_of(folder, named.name)
-    stack = named.name.rpartition("/")[2]
-    if not preflight.there(project, stack):
-        return False
+    project, stack = program
     found.notes.append(f"{reason.subject}: {reason.problem}; settings and account were looked at")
-    found.facts |= {"where": f"settings of {named.name} in {project}", "preflight": True}
+    found.facts |= {"where": f"settings of {stack} in {project}", "preflight": True}
     try:
-        for each in preflight.run(project, stack):
-            text = f"{each.where}: {each.what}"
-            if each.level == "error":
-                found.problems.append((each.where, each.what, each.next))
-            else:
-                found.notes.append(f"{text}. Try: {each.next}" if each.next else text)
+        _preflight(found, project, stack)
     except EmsError as error:
         found.went_wrong(error)
     return True
+
+
+def _program(named: Reference, folder: Path) -> tuple[Path, str] | None:
+    """Return the checkout and the environment that a stack's program looks at, None without one."""
+    from ems.cli import preflight
+    from ems.stack.pulumi_cli import environment_of, project_of
+    from ems.stack.sources import PulumiStack
+
+    if not isinstance(named, PulumiStack):
+        return None
+    project, stack = project_of(folder, named.name), environment_of(named.name)
+    return (project, stack) if preflight.there(project, stack) else None
+
+
+def _preflight(found: Findings, project: Path, stack: str) -> None:
+    """Ask the program what stands in the way of its next `up`: settings, quotas, this machine."""
+    from ems.cli import preflight
+
+    for each in preflight.run(project, stack):
+        if each.level == "error":
+            found.problems.append((each.where, each.what, each.next))
+        else:
+            text = f"{each.where}: {each.what}"
+            found.notes.append(f"{text}. Try: {each.next}" if each.next else text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 import threading
 from collections.abc import Callable, Generator
 from typing import Any, cast
@@ -28,6 +29,9 @@ _FAR = {
     "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ProxyConnectionError",
     "ConnectionClosedError", "SSLError",
 }  # fmt: skip
+_NEAR = {"EndpointConnectionError", "ConnectTimeoutError", "ConnectionClosedError"}
+_LOCAL = re.compile(r"https?://(?:127\.[\d.]+|localhost|\[::1\])(?::\d+)?(?=[/\"'\s]|$)")
+_STAND_IN = 'make sandbox, then eval "$(make -s sandbox-env)"'
 
 
 _MAKING = threading.Lock()
@@ -85,6 +89,9 @@ def _told(subject: str, error: Exception) -> EmsError:
         return EmsError(subject, "no AWS credentials were found", _LOGIN)
     if kind in _SIGNED_OUT:
         return EmsError(subject, "the sign-on has run out", "aws sso login")
+    if kind in _NEAR and (address := _LOCAL.search(text)):
+        problem = f"AWS can't be reached: nothing answers at the local endpoint {address[0]}"
+        return EmsError(subject, problem, _STAND_IN)
     if kind in _FAR:
         return EmsError(subject, f"AWS can't be reached ({text})", "the region's name, the network")
     return EmsError(subject, text)

@@ -215,7 +215,7 @@ class _Gathering:
         self.texts = texts
         self.base = base
         self.where = where
-        self.next_step = f"pulumi up --stack {environment}"
+        self.next_step = f"make up ENV={environment}"
         self.used: set[str] = set()
         self.missing: list[str] = []
         self.schema: int | None = None

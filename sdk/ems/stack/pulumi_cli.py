@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, cast
 
-from ems.errors import EmsError
+from ems.errors import EmsError, nearest
 from ems.stack.reading import json_of
 
 PROJECT_FILE = "Pulumi.yaml"
@@ -23,7 +23,12 @@ _WITHOUT = "emsctl stack use ssm:REGION/{stack}, which needs no Pulumi"
 
 
 class NotYet(EmsError):
-    """The stack is not there, or `pulumi up` has not yet been run for it."""
+    """The stack is not there, or it has not yet been brought up."""
+
+
+def environment_of(stack: str) -> str:
+    """Return the environment of a stack: `dev` of `lab/ems/dev`."""
+    return stack.rpartition("/")[2]
 
 
 def project_of(folder: Path, stack: str) -> Path:
@@ -64,7 +69,7 @@ def outputs(project: Path, stack: str) -> dict[str, Any]:
         raise NotYet(
             f"stack {stack}",
             "has no outputs yet",
-            f"emsctl check --stack {stack}, then pulumi up --stack {stack}",
+            _first_up(stack),
         )
     return cast("dict[str, Any]", found)
 
@@ -73,11 +78,7 @@ def _refusal(project: Path, stack: str, told: str) -> EmsError:
     """Return the error for what Pulumi wrote to standard error."""
     subject = f"stack {stack}"
     if "no stack named" in told:
-        return NotYet(
-            subject,
-            f"there is none of this name{_files(project)}",
-            f"pulumi stack init {stack}, then pulumi up --stack {stack}",
-        )
+        return _no_stack(project, stack)
     if "passphrase" in told:
         return EmsError(
             subject,
@@ -95,8 +96,22 @@ def _refusal(project: Path, stack: str, told: str) -> EmsError:
     return EmsError(subject, f"Pulumi says: {problem}", f"pulumi stack output --stack {stack}")
 
 
-def _files(project: Path) -> str:
-    """Return ` (configured: dev, prod)`: the stacks that have a file of settings."""
+def _no_stack(project: Path, stack: str) -> NotYet:
+    """Return the error for a stack that is not made yet, or that no file of settings is for."""
     files = sorted(project.glob("stacks/Pulumi.*.yaml")) or sorted(project.glob("Pulumi.*.yaml"))
     names = [file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files]
-    return f" (configured: {', '.join(names)})" if names else ""
+    name = environment_of(stack)
+    if name in names:
+        return NotYet(f"stack {stack}", "there is none yet", _first_up(stack))
+    near = nearest(name, names)
+    meant = f" (did you mean '{near}'?)" if near else ""
+    there = f" (there are: {', '.join(names)})" if names else ""
+    return NotYet(
+        f"stack {stack}",
+        f"there is none of this name, nor settings for one{meant}{there}",
+        f"emsctl stack use {near or 'NAME'}" if names else "pulumi stack ls",
+    )
+
+
+def _first_up(stack: str) -> str:
+    return f"emsctl check --stack {stack}, then make up ENV={environment_of(stack)}"

@@ -11,7 +11,7 @@ a quota's value is asked for (`looking.py`), nor how many VPCs there are.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,6 +52,23 @@ ADDRESSES = "L-0263D0A3"
 _OF_VPC = (VPCS,)
 _P_ON_DEMAND = "L-417A185B"
 _P_SPOT = {2: "L-7212CCBC", 3: "L-7212CCBC", 4: "L-7212CCBC", 5: "L-C4BD4855"}
+
+
+def _names() -> Iterator[tuple[str, str]]:
+    """Yield each quota's code and what it counts."""
+    yield VPCS, "VPCs of a region"
+    yield ADDRESSES, "elastic IP addresses"
+    yield _P_ON_DEMAND, "vCPUs of P instances, on demand"
+    yield _P_SPOT[4], "vCPUs of P2, P3 and P4 instances, spot"
+    yield _P_SPOT[5], "vCPUs of P5 instances, spot"
+    for each in _CLASSES.values():
+        name = each.name.partition(" (")[0]
+        yield each.on_demand, f"vCPUs of {name} instances, on demand"
+        if each.spot is not None:
+            yield each.spot, f"vCPUs of {name} instances, spot"
+
+
+_NAMES = dict(_names())
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +142,11 @@ def demands_of(outputs: StackOutputs) -> tuple[Demand, ...]:
 def service(code: str) -> str:
     """Return the service whose quota it is, as Service Quotas calls it."""
     return "vpc" if code in _OF_VPC else "ec2"
+
+
+def named(code: str) -> str:
+    """Return a quota as a person reads it: `vCPUs of G and VT instances, spot (L-3819A6DF)`."""
+    return f"{_NAMES[code]} ({code})" if code in _NAMES else code
 
 
 def request(region: str, code: str, value: int) -> str:
@@ -201,14 +223,15 @@ def _never(stuck: Sequence[Demand], value: float, same: Sequence[Demand]) -> Sho
     )
     most = sum(each.most_vcpus for each in same)
     next_step = request(stuck[0].region, stuck[0].code, max(least, most))
-    return Shortage(stuck[0].code, what, next_step, "error")
+    return Shortage(named(stuck[0].code), what, next_step, "error")
 
 
 def _slow(same: Sequence[Demand], value: float) -> Shortage:
     most = sum(each.most_vcpus for each in same)
     who = ", ".join(each.who for each in _first(same)) + _more(same)
     what = f"{_vcpus(value)} for {_place(same[0])}, of which {who} may take {most}; jobs would wait"
-    return Shortage(same[0].code, what, request(same[0].region, same[0].code, most), "warning")
+    next_step = request(same[0].region, same[0].code, most)
+    return Shortage(named(same[0].code), what, next_step, "warning")
 
 
 def _first(found: Sequence[Demand]) -> Sequence[Demand]:

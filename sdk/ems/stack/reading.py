@@ -21,7 +21,7 @@ STACK_OUTPUT = "stack"
 """The output of the environment's program that holds its StackOutputs."""
 CLUSTER_OUTPUT = "workspaces"
 """The output of the clusters' program that holds its ClusterOutputs."""
-_ANEW = "pulumi up, which writes them anew"
+_ANEW = "make up, which writes them anew"
 _T = TypeVar("_T")
 
 
@@ -87,7 +87,7 @@ def merge(stack: StackOutputs, clusters: ClusterOutputs) -> StackOutputs:
         raise EmsError(
             f"clusters of {clusters.environment}",
             f"belong to another environment than {stack.environment}",
-            f"pulumi up --stack {stack.environment} in infra/kubernetes",
+            f"make up ENV={stack.environment}",
         )
     sites = {name: _with_workspace(site, name, clusters) for name, site in stack.sites.items()}
     return msgspec.structs.replace(stack, sites=sites)
@@ -137,7 +137,7 @@ def known_release(value: object, where: str) -> int:
         raise EmsError(
             where,
             f"has schema {schema}, an earlier release's (readable: {_readable()})",
-            "pulumi up with this release of EMS, which writes it anew",
+            "make up with this release of EMS, which writes it anew",
         )
     return schema
 

@@ -120,7 +120,7 @@ def _from_pulumi(project: Path, stack: str) -> Read:
     try:
         document = pulumi_cli.outputs(clusters, stack)
     except NotYet:
-        step = f"pulumi up --stack {stack}, in {pulumi_cli.CLUSTERS}"
+        step = f"make up ENV={pulumi_cli.environment_of(stack)}"
         return Read(outputs, where, (f"the clusters have no workspaces yet. Try: {step}",))
     published = parse_clusters(_one(document, CLUSTER_OUTPUT, stack), subject)
     notes = tuple(

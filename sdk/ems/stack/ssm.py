@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from ems.errors import EmsError
+from ems.errors import EmsError, nearest
 from ems.stack.aws import Denied, asking
 from ems.stack.parameters import Gathered, from_parameters, prefix
 
@@ -22,12 +22,7 @@ def read(client: Any, region: str, environment: str) -> Gathered:
     with asking(where):
         texts = _below(client, prefix(environment))
     if not texts:
-        raise EmsError(
-            where,
-            f"no parameters below {prefix(environment)} in {region}{_others(client, region)}; "
-            "no other region was looked at",
-            "emsctl stack use ssm:REGION/NAME, as whoever runs the environment names them",
-        )
+        raise _nothing(environment, region, _others(client, region))
     return from_parameters(texts, environment, where)
 
 
@@ -36,9 +31,23 @@ def _below(client: Any, path: str) -> dict[str, str]:
     return {each["Name"]: each["Value"] for page in pages for each in page["Parameters"]}
 
 
-def _others(client: Any, region: str) -> str:
-    """Return ` (there: dev, prod)`: the environments of a region, as far as they may be seen."""
+def _nothing(environment: str, region: str, others: list[str]) -> EmsError:
+    near = nearest(environment, others)
+    meant = f" (did you mean '{near}'?)" if near else ""
+    there = f" (there: {', '.join(others)})" if others else ""
+    return EmsError(
+        f"ssm:{region}/{environment}",
+        f"no parameters below {prefix(environment)} in {region}{meant}{there}; "
+        "no other region was looked at",
+        f"emsctl stack use ssm:{region}/{near}"
+        if near
+        else "emsctl stack use ssm:REGION/NAME, as whoever runs the environment names them",
+    )
+
+
+def _others(client: Any, region: str) -> list[str]:
+    """Return the environments of a region, as far as they may be seen."""
     names: set[str] = set()
     with contextlib.suppress(Denied), asking(f"ssm in {region}"):
         names = {path.split("/")[2] for path in _below(client, "/ems/") if path.endswith("/stack")}
-    return f" (there: {', '.join(sorted(names))})" if names else ""
+    return sorted(names)

@@ -260,7 +260,10 @@ QUEUES = [
     Change(
         "logs are kept longer",
         {"log_retention_days": 90},
-        "update cloudwatch.LogGroup: oregon-batch-jobs",
+        """
+        update cloudwatch.LogGroup: oregon-batch-jobs
+        update s3.BucketLifecycleConfiguration: oregon-data-lifecycle
+        """,
     ),
 ]
 

@@ -19,6 +19,7 @@ from tests.rigs.sky.engine import Engine
 from tests.rigs.sky.faults import Entry, Fault
 from tests.rigs.sky.fixtures import Start, cloud, engine, shared_cloud
 from tests.rigs.sky.left import left
+from tests.rigs.sky.project import ROOT
 from tests.rigs.sky.results import Result
 
 __all__ = ["cloud", "engine", "shared_cloud"]
@@ -65,7 +66,7 @@ def test_a_kill_leaves_a_lock_and_orphans_that_are_named(engine: Start, cloud: C
     assert f"::{FILES}, interrupted" in warned and f"::{KEY}, interrupted" in warned
     assert _urns(refused.errors) == [FILES], "it has a fixed name, so there can't be two"
 
-    sky.refresh("--clear-pending-creates")
+    sky.refresh("--clear-pending-creates")  # first: what is pending may name an orphan's id
     assert not _pending(sky)
     orphans = _not_in_state(sky, cloud)
     assert sorted(arn.split(":")[2] for arn in orphans) == ["elasticfilesystem", "kms"]
@@ -76,6 +77,18 @@ def test_a_kill_leaves_a_lock_and_orphans_that_are_named(engine: Start, cloud: C
     assert {arn.split(":")[2] for arn in _not_in_state(sky, cloud)} <= {"kms"}
     sky.destroy()
     assert left(cloud, [REGION]) == []
+
+
+def test_the_page_goes_the_same_way() -> None:
+    page = (ROOT / "docs/how-to/when-up-fails.md").read_text()
+    way = (
+        "$ pulumi cancel",
+        "--clear-pending-creates --yes",
+        "$ pulumi stack export",
+        "$ aws efs delete-file-system",
+    )
+    places = [page.index(each) for each in way]
+    assert places == sorted(places)
 
 
 def test_what_a_kill_left_can_be_taken_over(engine: Start, cloud: Cloud) -> None:

@@ -14,7 +14,7 @@ from tests.rigs.sky.fixtures import Start, cloud, engine, shared_cloud
 from tests.rigs.sky.left import left
 
 __all__ = ["cloud", "engine", "shared_cloud"]
-pytestmark = [rig("pulumi"), pytest.mark.timeout(600)]
+pytestmark = [rig("pulumi"), pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("name", ["dev", "staging", "prod", "paper", "sandbox"])

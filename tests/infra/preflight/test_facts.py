@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -138,6 +139,7 @@ def test_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers what it found before
     (fault,) = look(settings())
     assert fault.what == "no AWS credentials were found"
     assert "aws configure" in fault.next
@@ -279,7 +281,10 @@ def test_room_for_vpcs_and_addresses(aws: str, monkeypatch: pytest.MonkeyPatch) 
     ec2 = clients("ec2", "eu-west-1")
     region = [("sites.ireland.nat", "zone"), ("sites.ireland.zones", ["euw1-az1", "euw1-az2"])]
     values = settings(*region)
-    quotas = ("quota L-F678F1CE", "quota L-0263D0A3")
+    quotas = (
+        "quota of VPCs of a region (L-F678F1CE)",
+        "quota of elastic IP addresses (L-0263D0A3)",
+    )
 
     def found(environment: str = "dev") -> dict[str, str]:
         told = said(look(values, clients, environment=environment))

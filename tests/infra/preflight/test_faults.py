@@ -98,11 +98,15 @@ def test_what_could_not_be_asked_is_not_judged() -> None:
 
 def test_quotas() -> None:
     spot_gpu = ("us-west-2", "L-3819A6DF")
-    level, what = found(quotas={spot_gpu: 0.0})["quota L-3819A6DF"]
+    level, what = found(quotas={spot_gpu: 0.0})[
+        "quota of vCPUs of G and VT instances, spot (L-3819A6DF)"
+    ]
     assert level == "error"
     assert "the queue g5-2xlarge-spot of oregon needs 8" in what
     assert "the node pool gpu of oregon needs 4" in what
-    level, what = found(quotas={spot_gpu: 8.0})["quota L-3819A6DF"]
+    level, what = found(quotas={spot_gpu: 8.0})[
+        "quota of vCPUs of G and VT instances, spot (L-3819A6DF)"
+    ]
     assert level == "warning"
     assert found(quotas={spot_gpu: 1000.0}) == {}
     level, what = found(quotas={spot_gpu: None})["quotas"]

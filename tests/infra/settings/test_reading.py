@@ -97,6 +97,8 @@ def test_all_faults_of_a_file_with_their_lines(tmp_path: Path) -> None:
          "111122223333 does not fit (allowed: 12 digits, in quotes)"),
         ("accounts", "111122223333", "ems:accounts",
          "111122223333 is no list (allowed: a list, each 12 digits, in quotes)"),
+        ("accounts", "012345678901", "ems:accounts",
+         "012345678901 is no list (allowed: a list, each 12 digits, in quotes)"),
         ("accounts", ["\u0661" * 12], "ems:accounts[0]",
          "'" + "\u0661" * 12 + "' does not fit (allowed: 12 digits, in quotes)"),
         ("accounts", ["111122223333\n"], "ems:accounts[0]",

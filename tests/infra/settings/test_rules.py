@@ -54,6 +54,7 @@ def test_the_good_environment_is_good() -> None:
         ("labs.kyoto.networks.0", "172.17.4.0/24", "ems:labs.kyoto.networks[0]", "Docker"),
         # places
         ("sites.oregon.region", "us-wset-2", f"{OREGON}.region", "did you mean 'us-west-2'?"),
+        ("sites.oregon.region", "us-esat-1", f"{OREGON}.region", "did you mean 'us-east-1'?"),
         ("sites.oregon.region", "cn-north-1", f"{OREGON}.region", "unknown region"),
         ("sites.oregon.zones.1", "use1-az1", f"{OREGON}.zones[1]", "is a zone of us-east-1"),
         ("sites.oregon.zones.1", "xyz1-az1", f"{OREGON}.zones[1]", "no region's zone"),
@@ -153,6 +154,7 @@ def test_one_thing_off(path: str, value: Any, where: str, words: str) -> None:
     assert words in found.get(where, f"nothing; others: {found}")
     assert (
         "(allowed: " in found[where]
+        or "did you mean" in found[where]
         or "already" in found[where]
         or "no job" in found[where]
         or ("arm64" in found[where])

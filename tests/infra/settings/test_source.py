@@ -43,6 +43,16 @@ def test_what_is_no_such_file(tmp_path: Path) -> None:
     assert "no YAML" in refused(tmp_path, "config: " + "[" * 2000)
 
 
+def test_a_misspelt_key_at_the_top(tmp_path: Path) -> None:
+    assert "FILE:2: confg: unknown key (did you mean 'config'?)" in refused(
+        tmp_path, "encryptionsalt: v1:x\nconfg:\n  ems:sites: {}\n"
+    )
+    assert "FILE:1: settings: unknown key (allowed: config, " in refused(tmp_path, "settings: {}\n")
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text("site: &site {a: 1}\nconfig:\n  ems:sites: *site\n")
+    assert load(file).values == {"sites": {"a": 1}}
+
+
 def test_a_key_that_stands_twice(tmp_path: Path) -> None:
     text = "config:\n  ems:sites:\n    a: {}\n    b: {}\n    a: {}\n"
     assert "FILE:5: ems:sites.a: stands in line 3 already" in refused(tmp_path, text)

@@ -13,7 +13,7 @@ from ems.stack import ssm
 from ems.stack.outputs import StackOutputs
 from tests.rigs.sandbox import deploying, parts
 from tests.rigs.sandbox.parts import Failure
-from tests.rigs.sandbox.place import STACK, Place, alone
+from tests.rigs.sandbox.place import STACK, Place, alone, shown
 from tests.rigs.sandbox.surroundings import REGION, shell
 from tests.rigs.sky import install
 from tests.rigs.sky.clients import Clients
@@ -29,7 +29,7 @@ def up(place: Place) -> None:
         deploying.copy(place)
         since = time.monotonic()
         fresh = "" if deploying.resources(place) else " (half a minute)"
-        _say(f"deploying the environment{fresh}; the engine's own words: {place.log('up')}")
+        _say(f"deploying the environment{fresh}; the engine's own words: {shown(place.log('up'))}")
         deploying.deploy(place, endpoint, clusters=cluster)
         _say(f"{deploying.resources(place)} resources in {_since(since)}, {_since(begun)} in all")
         _tell(place, endpoint)
@@ -48,9 +48,10 @@ def down(place: Place) -> None:
         with alone(place):
             ended += parts.end(place)
             shutil.rmtree(place.folder)
-        _say(f"{ended} processes ended, {place.folder} removed")
+        _say(f"{ended} processes ended, {shown(place.folder)} removed")
     else:
-        _say(f"{ended} processes ended; there was no {place.folder}" if ended else "there is none")
+        gone = f"{ended} processes ended; there was no {shown(place.folder)}"
+        _say(gone if ended else "there is none")
 
 
 def status(place: Place) -> None:
@@ -79,7 +80,7 @@ def _engine() -> None:
 def _why_anew(place: Place) -> str:
     """Say why what is there can't be gone on with; empty where it can, or where nothing is."""
     if at_work := parts.running(place, "work"):
-        _say(f"an earlier `up` is still at work ({parts.shown(at_work)}); waiting for its end")
+        _say(f"an earlier `up` is still at work ({parts.numbered(at_work)}); waiting for its end")
         if not parts.ended(place, "work", 300):
             return "an earlier `up` did not end"
     if not deploying.resources(place) and not parts.running(place):
@@ -164,6 +165,11 @@ def main() -> int:
         commands[options.command](place)
     except Failure as failure:
         print(f"sandbox: {failure}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        path = shown(Path(error.filename or place.folder))
+        why = "is not a folder" if isinstance(error, FileExistsError) else error.strerror or error
+        print(f"sandbox: {path}: {why}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("sandbox: interrupted. Try: make sandbox, which goes on from there", file=sys.stderr)

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from tests.rigs.sandbox.parts import Failure, marked
-from tests.rigs.sandbox.place import STACK, Place
+from tests.rigs.sandbox.place import STACK, Place, shown
 from tests.rigs.sandbox.surroundings import environment
 from tests.rigs.sky.project import ROOT, Project
 
@@ -75,8 +75,9 @@ def deploy(place: Place, endpoint: str, *, clusters: bool) -> None:
         )  # fmt: skip
         code = _wait(process)
     if code:
-        said = _said(place.log("up"))
-        raise Failure(f"the environment was not deployed (all of it: {place.log('up')})\n{said}")
+        path = place.log("up")
+        whole = f"the environment was not deployed (all of it: {shown(path)})"
+        raise Failure(f"{whole}\n{_said(path)}")
 
 
 def resources(place: Place) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.rigs.kubernetes import build, cluster
 from tests.rigs.kubernetes.processes import Processes
-from tests.rigs.sandbox.place import ROOT, Place
+from tests.rigs.sandbox.place import ROOT, Place, shown
 
 _MARK = "EMS_SANDBOX_PART"
 _OF_CLUSTER = ("etcd", "apiserver", "controllers")
@@ -98,7 +98,7 @@ def start_cloud(place: Place) -> str:
     _until(lambda: bool(endpoint(place)) or process.poll() is not None, 30)
     found = endpoint(place)
     if not found:
-        raise Failure(f"moto does not start: see {place.log('moto')}")
+        raise Failure(_not_started("moto", place.log("moto")))
     return found
 
 
@@ -137,8 +137,15 @@ def start_cluster(place: Place) -> subprocess.Popen[bytes]:
 def finish_cluster(place: Place, starting: subprocess.Popen[bytes]) -> None:
     """Wait until a cluster answers and knows the kinds that EKS and KubeRay bring."""
     if starting.wait():
-        raise Failure(f"the cluster does not start: see {place.log('cluster')}")
+        raise Failure(_not_started("the cluster", place.log("cluster")))
     place.cluster_ready.touch()
+
+
+def _not_started(what: str, log: Path) -> str:
+    """Say so with the last line of its log, which mostly tells why."""
+    lines = log.read_text(errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    return f"{what} does not start (all of it: {shown(log)})\n  {last}"
 
 
 def cluster_runs(place: Place) -> bool:
@@ -169,7 +176,7 @@ def _kill(pid: int, how: signal.Signals) -> None:
         pass
 
 
-def shown(pids: Iterable[int]) -> str:
+def numbered(pids: Iterable[int]) -> str:
     """Return `pid 7` or `pids 7, 9`."""
     each = [str(pid) for pid in pids]
     return f"pid{'s' if len(each) > 1 else ''} {', '.join(each)}"

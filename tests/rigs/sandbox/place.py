@@ -67,6 +67,12 @@ class Place:
                 each.unlink()
 
 
+def shown(path: Path) -> str:
+    """Return a path as a person here reads it: from the working folder, where it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
 @contextmanager
 def alone(place: Place) -> Iterator[None]:
     """Hold the sandbox's lock; wait for whoever holds it. It goes with the process."""

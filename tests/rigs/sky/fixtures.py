@@ -5,7 +5,9 @@ A module that uses them is marked `pytestmark = rig("pulumi")`.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,18 @@ Start = Callable[..., Engine]
 __all__ = ["Start", "cloud", "engine", "shared_cloud"]
 
 
+@cache
+def _started() -> Cloud:
+    """The one of this process: a fixture that many modules import is made anew for each."""
+    started = Cloud()
+    atexit.register(started.stop)
+    return started
+
+
 @pytest.fixture(scope="session")
-def shared_cloud() -> Iterator[Cloud]:
+def shared_cloud() -> Cloud:
     """One moto server for a process of tests; use `cloud`, which is empty."""
-    with Cloud() as started:
-        yield started
+    return _started()
 
 
 @pytest.fixture

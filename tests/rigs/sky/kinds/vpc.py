@@ -292,8 +292,9 @@ def _nat_delete(call: Call, id_: str, props: Props) -> None:
     (nat,) = call.ec2.describe_nat_gateways(NatGatewayIds=[id_])["NatGateways"]
     call.ec2.delete_nat_gateway(NatGatewayId=id_)
     for address in nat["NatGatewayAddresses"]:
-        # AWS frees the address with the gateway, moto keeps it tied
+        # AWS frees the address and the interface with the gateway, moto keeps both
         call.ec2.disassociate_address(AssociationId=address["AssociationId"])
+        call.ec2.delete_network_interface(NetworkInterfaceId=address["NetworkInterfaceId"])
 
 
 _VPC, _SUBNET, _NAT = "ec2/vpc_.go", "ec2/vpc_subnet.go", "ec2/vpc_nat_gateway.go"
