@@ -25,10 +25,11 @@ from infra.money.budget import Budget, BudgetArgs
 from infra.parameters import Parameters
 from infra.place import Place, Region, Setting, make_cluster, make_place
 from infra.plan.asn import site_asns
+from infra.plan.home import home_of
 from infra.plan.iam import jobs
 from infra.plan.routes import LabLinks, Topology
 from infra.preflight import preflight
-from infra.providers import home_of, providers_for, tags_of
+from infra.providers import providers_for, tags_of
 from infra.settings.types import Environment
 from infra.stack_config import settings_of
 

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from ems.errors import EmsError, UsageError, did_you_mean
+from infra.plan.home import home_of
 from infra.preflight import look, tools
 from infra.programs import ROOT, Program, backend
 from infra.settings.fault import Fault, SettingsError, errors, with_lines
@@ -231,9 +232,7 @@ def up(
         clusters=not no_clusters,
         secrets_provider=secrets_provider,
     )
-    # without `home` all sites are in one region
-    home = settings.home or min(site.region for site in settings.sites.values())
-    click.echo(f"\nnext: emsctl stack use ssm:{home}/{environment}")
+    click.echo(f"\nnext: emsctl stack use ssm:{home_of(settings)}/{environment}")
 
 
 @main.command()

@@ -19,11 +19,6 @@ def tags_of(environment: str, settings: Environment) -> dict[str, str]:
     return {**settings.tags, "ems-project": pulumi.get_project(), ENVIRONMENT_TAG: environment}
 
 
-def home_of(settings: Environment) -> str:
-    """Return the region that keeps what the environment has once."""
-    return settings.home or min(site.region for site in settings.sites.values())
-
-
 def providers_for(
     regions: Iterable[str], environment: str, settings: Environment
 ) -> Mapping[str, aws.Provider]:

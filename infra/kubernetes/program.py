@@ -19,7 +19,8 @@ from infra.eks.handover import Handover
 from infra.kubernetes.connection import Connection, provider
 from infra.kubernetes.workspace import ClusterWorkspace, WorkspaceArgs
 from infra.parameters import Parameters
-from infra.providers import home_of, providers_for
+from infra.plan.home import home_of
+from infra.providers import providers_for
 from infra.settings.types import Environment, Site
 from infra.stack_config import settings_of
 
