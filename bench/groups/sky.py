@@ -3,7 +3,7 @@
 Both on the real engine with the provider's stand-in over moto. The flat program is the least that
 one could write: a loop over SSM parameters, no component, no settings, nothing that depends on
 anything. What EMS adds is its own reading, planning, looking before (which asks AWS) and the order
-of things; the stand-in's calls are the same kind on both sides.
+of things; the stand-in's calls are the same kind on both sides, and it has been asked once before.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ def _steps(start: Callable[[Path, Cloud], Engine]) -> Callable[[Path], Steps]:
         with ExitStack() as stack:
             cloud = stack.enter_context(Cloud())
             engine = stack.enter_context(start(folder, cloud))
+            engine.preview()  # moto reads its tables of instance types when first asked: seconds
             variables = engine.environment()
             found = install.folder()
             assert found

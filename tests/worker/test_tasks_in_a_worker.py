@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,23 @@ def test_multiprocessing_works_in_a_task(shipped: Shipped) -> None:
     """
     ends = _ends(shipped, source, "f", "left", "f")
     assert [end.get("out") for end in ends] == [[0, 1, 4, 9], [0, 1, 4], [0, 1, 4, 9]]
+
+
+def test_a_forked_process_ends_when_it_is_asked_however_early(shipped: Shipped) -> None:
+    source = """
+        import os, time, ems
+        @ems.task
+        def f():
+            import signal
+            os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))
+            pid = os.fork()
+            if pid == 0:
+                time.sleep(20)
+                os._exit(0)
+            return os.waitpid(pid, 0)[1]
+    """
+    (end,) = _ends(shipped, source, "f")
+    assert end.get("out") == signal.SIGTERM
 
 
 def test_odd_errors_are_told(shipped: Shipped) -> None:

@@ -200,9 +200,13 @@ class Executor:
             told["EMS_CHECKPOINT"] = str(now.checkpoint)
         return told
 
+    def inherited(self) -> bool:
+        """Return whether this is a process that a task forked from the worker's."""
+        return os.getpid() != self._pid
+
     def _only_here(self) -> None:
         """A child that the task forked and that came back must not speak for the worker."""
-        if os.getpid() != self._pid:
+        if self.inherited():
             os._exit(70)
 
     def _failure(self, version: Message, error: BaseException) -> Message:

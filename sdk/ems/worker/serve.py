@@ -65,8 +65,14 @@ class Worker:
         finally:
             self._executor.close()
 
-    def _asked_to_end(self, _number: int, _frame: Any) -> None:
+    def _asked_to_end(self, number: int, _frame: Any) -> None:
         executor = self._executor
+        if executor.inherited():
+            # a process that the task forked is asked by the task, and ends as it would elsewhere;
+            # an exception is no way: multiprocessing loses those that come while a child begins
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         first, executor.canceled = not executor.canceled, True
         if executor.phase == IDLE:
             raise SystemExit(0)
