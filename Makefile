@@ -72,7 +72,7 @@ clean:  ## remove the environment, caches and what demo, rigs and bench built
 	find sdk tests docs examples bench .ci -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # ------------------------------------------------------------------------------- environment
-DEV_EXTRAS := demo,arrow,aws,infra,dev
+DEV_EXTRAS := demo,arrow,aws,ray,kubernetes,infra,dev
 
 $(BIN)/python:
 	@for p in $(PYTHON) python3.13 python3.12 python3.11 python3 python; do \

@@ -2,25 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from ems.compute.backend import Backend
+from ems.compute.hosts.scheduler import HostScheduler, Limits
 from ems.compute.local import LocalBackend
-from tests.contract.place import Place
+from ems.compute.remote.desk import DeskSite, Near
+from ems.compute.remote.folder import FolderSite
+from ems.compute.remote.link import Here
+from ems.compute.remote.spool import SpoolBackend
+from ems.compute.slurm.scheduler import SlurmScheduler
+from tests.compute.kubernetes import lab
+from tests.contract.place import Kept, Place
+from tests.contract.processes import Processes
+from tests.rigs import rig
+from tests.rigs.kubernetes.cluster import Cluster
+from tests.rigs.slurm import Slurm
 
-Make = Callable[[Path, Path], Backend]
+Make = Callable[[pytest.FixtureRequest, Path, Path], Backend]
 
 
-def _local(cache: Path, folder: Path) -> Backend:
+def _local(_: pytest.FixtureRequest, cache: Path, folder: Path) -> Backend:
     return LocalBackend(
         cpus=2, memory_gib=8, gpus=("0", "1"), cache=cache / "ems", folder=folder / "live"
     )
 
 
-BACKENDS: dict[str, Make] = {"local": _local}
+def _spooled(_: pytest.FixtureRequest, cache: Path, folder: Path) -> Backend:
+    site, processes = FolderSite(folder / "there"), Processes(folder / "there")
+    return SpoolBackend(
+        "spooled", site, processes, Kept(folder / "objects"), cache / "ems", poll_s=0.05
+    )
+
+
+def _hosts(_: pytest.FixtureRequest, cache: Path, folder: Path) -> Backend:
+    site = DeskSite(Near(), str(folder / "there"))
+    scheduler = HostScheduler(site, Limits(2, 8.0, 2), ("hosts",))
+    return SpoolBackend(
+        "hosts", site, scheduler, Kept(folder / "objects"), cache / "ems", poll_s=0.1
+    )
+
+
+def _slurm(request: pytest.FixtureRequest, cache: Path, folder: Path) -> Backend:
+    slurm: Slurm = request.getfixturevalue("slurm")
+    there = folder / "there"
+    there.mkdir()
+    patch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+    for name, value in slurm.variables.items():
+        patch.setenv(name, value)
+    scheduler = SlurmScheduler(Here(), str(there))
+    return SpoolBackend(
+        "slurm", FolderSite(there), scheduler, Kept(folder / "objects"), cache / "ems",
+        python="/usr/bin/python3", poll_s=0.2,
+    )  # fmt: skip
+
+
+def _kubernetes(request: pytest.FixtureRequest, _: Path, folder: Path) -> Backend:
+    cluster: Cluster = request.getfixturevalue("kubernetes")
+    made = lab.Lab(cluster, folder)
+    request.addfinalizer(made.close)
+    return made.open()
+
+
+QUEUES = ["local", "hosts"]
+"""Those where a job waits for room; each has two CPUs."""
+NEAR = ["local", "spooled", "hosts", "slurm"]
+"""Those whose jobs are processes of this machine, in its environment."""
+QUICK = ["local", "spooled", "slurm"]
+"""Those that bring hundreds of single jobs to an end within a minute, on two cores."""
+SURE = ["local", "spooled", "slurm"]
+"""Those that know at once what can never run there; a cluster of pods may still grow."""
+BACKENDS: dict[str, Make] = {
+    "local": _local,
+    "spooled": _spooled,
+    "hosts": _hosts,
+    "slurm": _slurm,
+    "kubernetes": _kubernetes,
+}
+RIGS = {"slurm", "kubernetes"}
 
 
 @pytest.fixture(scope="session")
@@ -29,9 +92,31 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture(params=sorted(BACKENDS))
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    with Slurm(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with lab.running(tmp_path_factory.mktemp("k")) as cluster:
+        yield cluster
+
+
+def _params(names: Iterable[str]) -> list[ParameterSet]:
+    return [pytest.param(name, marks=rig(name) if name in RIGS else ()) for name in names]
+
+
+def only(names: Iterable[str]) -> pytest.MarkDecorator:
+    """Mark a test as one for these backends alone."""
+    return pytest.mark.parametrize("place", _params(names), indirect=True)
+
+
+@pytest.fixture(params=_params(BACKENDS))
 def place(request: pytest.FixtureRequest, cache: Path, tmp_path: Path) -> Iterator[Place]:
     """A place to run things at, with each backend in turn."""
-    backend = BACKENDS[request.param](cache, tmp_path)
-    yield Place(backend, tmp_path)
+    backend = BACKENDS[request.param](request, cache, tmp_path)
+    attempts = None if request.param == "local" else tmp_path / "there" / "attempts"
+    yield Place(backend, tmp_path, attempts)
     backend.close()

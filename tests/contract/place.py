@@ -11,17 +11,32 @@ from typing import Any
 
 from ems.compute.backend import Backend
 from ems.compute.job import Handle, Job, JobStatus
+from ems.errors import StoreError
 from ems.hashing import digest_bytes
+
+
+class Kept:
+    """A folder of objects, as a backend sees the store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.outbox = str(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def local_path(self, digest: str) -> Path:
+        path = Path(self.outbox) / digest[:2] / digest
+        if not path.exists():
+            raise StoreError(self.outbox, f"there is no object {digest}")
+        return path
 
 
 class Place:
     """A backend with an object folder, a project bundle and shorthands."""
 
-    def __init__(self, backend: Backend, folder: Path) -> None:
+    def __init__(self, backend: Backend, folder: Path, attempts: Path | None = None) -> None:
         self.backend = backend
         self.folder = folder
         self.objects = folder / "objects"
-        self.attempts = folder / "attempts"
+        self.attempts = attempts or folder / "attempts"
         self.cursors: dict[str, int] = {}
         self._versions = 0
         self._bundles = 0
@@ -42,13 +57,15 @@ class Place:
         self._bundles += 1
         bundle = self.folder / f"bundle-{self._bundles}"
         modules: dict[str, str] = {}
+        files: dict[str, str] = {}
         for name, text in {"work": source, **more}.items():
             relative = name.replace(".", "/") + ".py"
             path = bundle / relative
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(textwrap.dedent(text))
             modules[name] = relative
-        return {"dir": str(bundle), "modules": modules, "search": ["."]}
+            files[relative] = self.put(path.read_bytes())
+        return {"dir": str(bundle), "files": files, "modules": modules, "search": ["."]}
 
     def parcel(
         self,

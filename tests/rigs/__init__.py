@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.rigs import mounts, pythons, strongswan
+from tests.rigs import mounts, pythons, ray, slurm, sshd, strongswan
 from tests.rigs.kubernetes import build as kubernetes
 from tests.rigs.pythons import BETWEEN, NEWEST, OLDEST, interpreter
 from tests.rigs.sky import install as pulumi
@@ -69,6 +69,26 @@ RIGS: Mapping[str, Rig] = {
         kubernetes.missing,
         kubernetes.install,
         kubernetes_provider_rules.notes,
+    ),
+    "ray": Rig(
+        "a Ray cluster of two nodes, in network namespaces",
+        ray.missing,
+        ray.install,
+    ),
+    "modules": Rig(
+        "environment modules, as hosts and clusters have them",
+        sshd.missing_modules,
+        sshd.install_modules,
+    ),
+    "sshd": Rig(
+        "OpenSSH's server on a host of its own, in network namespaces",
+        sshd.missing,
+        sshd.install,
+    ),
+    "slurm": Rig(
+        "a Slurm cluster of three virtual nodes, with memory limits and environment modules",
+        slurm.missing,
+        slurm.install,
     ),
     "strongswan": Rig(
         "strongSwan (ESP in user space) and FRR, for a lab's gateway, in network namespaces",

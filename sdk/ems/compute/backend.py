@@ -17,8 +17,9 @@ class Capabilities(NamedTuple):
 
     `push`: `wait` returns as soon as something changed. `warm`: workers are reused between
     parcels. `durable`: jobs outlive this process, so a `Handle` means something to the next one.
-    `images` and `modules`: jobs may declare a container image, or environment modules. `targets`
-    are the words of `on=` that lead here.
+    `images` and `modules`: jobs may declare a container image, or environment modules. `requeues`:
+    the place itself starts a job again that it took its machine from. `targets` are the words of
+    `on=` that lead here.
     """
 
     push: bool = False
@@ -28,6 +29,7 @@ class Capabilities(NamedTuple):
     most_jobs: int = 1
     images: bool = False
     modules: bool = False
+    requeues: bool = False
     targets: tuple[str, ...] = ()
 
     def lack(self, on: Sequence[str], environment: Mapping[str, str]) -> Lack | None:
@@ -60,6 +62,8 @@ class Lack(NamedTuple):
 
 ANYWHERE = "auto"
 """The word of `on=` for any place that fits."""
+LOCAL = "local"
+"""The word of `on=` for this machine, as part of the run that asks."""
 
 
 def _unprovided(what: str, done: str, key: str) -> Lack:
@@ -68,6 +72,18 @@ def _unprovided(what: str, done: str, key: str) -> Lack:
         "what is installed, by lock, requirements, conda or python",
         f"an environment without {key}",
     )
+
+
+class Room(NamedTuple):
+    """How much a place could start now: of `total` CPUs `free` are; None where nobody knows.
+
+    `gpus` counts free GPUs. `why` says why nothing can start: down, drained, a quota.
+    """
+
+    free: float | None = None
+    total: float | None = None
+    gpus: int | None = None
+    why: str = ""
 
 
 class Backend(Protocol):
@@ -87,8 +103,31 @@ class Backend(Protocol):
         """Take jobs over; one that can never run is FAILED with reason `impossible` at once."""
         ...
 
+    def handle_of(self, job: Job) -> Handle:
+        """Return what `submit` will return for a job with a `key`, where jobs outlive a process."""
+        ...
+
+    def fits(self, job: Job) -> str:
+        """Return nothing where such a job could start now, else why it can't; asks nobody."""
+        ...
+
+    def room(self) -> Room:
+        """Return how much the place could start, as far as it is known; asks nobody."""
+        ...
+
     def poll(self, handles: Sequence[Handle]) -> list[JobStatus]:
         """Return the status of each handle, in order; an unknown one is FAILED, `lost`."""
+        ...
+
+    def handed(self, handles: Sequence[Handle]) -> list[bool]:
+        """Return whether the place has each job, as far as it has answered by now.
+
+        What it does not have yet needs this process; then any other can go on watching.
+        """
+        ...
+
+    def waiting(self, handle: Handle) -> str:
+        """Return why a job does not run yet, or why nothing is known of it; "" if nobody tells."""
         ...
 
     def events(self, handle: Handle, since: int) -> tuple[list[bytes], int]:
@@ -112,5 +151,5 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """End everything still running (with what it started) and free what is held."""
+        """Free what is held; jobs that don't outlive this process end, with what they started."""
         ...

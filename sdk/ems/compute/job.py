@@ -90,16 +90,30 @@ class Resources(NamedTuple):
 _NO_TEXT: Mapping[str, str] = {}
 
 
+class Role(NamedTuple):
+    """One part of a gang: `times` jobs alike, which start with those of the other roles or not."""
+
+    name: str
+    times: int = 1
+    resources: Resources = Resources()
+    on: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+
 class Job(NamedTuple):
     """A plain job: either a parcel of versions (`payload`) or a command (`command`).
 
-    `name` is for people: two jobs may share it, and nothing is looked up by it.
+    `name` is for people: two jobs may share it, and nothing is looked up by it. `key` (hexadecimal)
+    is the same for the same work: a place that outlives this process starts one job for a key.
     `payload` is the parcel of the worker protocol (`ems.worker.protocol`); its versions run in
     order in one worker. `code` and `environment` only name what a warm worker may be shared by;
     equal names mean equal code and environment. `inputs` (relative path -> object digest) and
     `outputs` (name -> relative path) are for commands; a parcel carries its own.
     `objects` are folders to look digests up in, `outbox` the one where outputs are put.
-    `timeout_s` limits one version (of a parcel) or the command.
+    `timeout_s` limits one version (of a parcel) or the command. `limits` is the most it may take,
+    where that is not what it asks for; `retry_on` are the reasons after which it is tried again.
+    `declared` are the parts of the environment that a command needs (contract 3); a parcel carries
+    its own. `roles` make it a gang.
     """
 
     name: str
@@ -120,7 +134,12 @@ class Job(NamedTuple):
     retries: int = 0
     spot: bool = False
     on: tuple[str, ...] = ()
-    roles: tuple[str, ...] = ()
+    roles: tuple[Role, ...] = ()
+    key: str = ""
+    image: str = ""
+    limits: Resources | None = None
+    retry_on: frozenset[str] = frozenset()
+    declared: Mapping[str, str] = _NO_TEXT
 
 
 class Handle(NamedTuple):

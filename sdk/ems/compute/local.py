@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import cast
 
 from ems.compute import live, machine, plain
-from ems.compute.capacity import Room
+from ems.compute.backend import Room as CanStart
+from ems.compute.capacity import Need, Room
 from ems.compute.job import Handle, Job, JobState, JobStatus, Reason
 from ems.compute.limits import Limits
 from ems.compute.pool import Kind, Pool, Worker
@@ -104,6 +105,20 @@ class LocalBackend:
         lack = self.capabilities.lack(tracked.job.on, declared)
         return f"{lack.problem} (allowed: {lack.allowed})" if lack is not None else ""
 
+    def handle_of(self, job: Job) -> Handle:
+        """Return a name that says no more than where; jobs here do not outlive their process."""
+        return Handle(self.name, job.key)
+
+    def fits(self, job: Job) -> str:
+        """Return nothing where a job would start at once, else what is lacking."""
+        need = Need.of(job.resources)
+        lacks = self._total.lacks(need)
+        if lacks:
+            return f"needs {' and '.join(lacks)}"
+        if self._live > len(self._busy()) or not self._room.fits(need):
+            return "all that it needs is in use"
+        return ""
+
     def poll(self, handles: Sequence[Handle]) -> list[JobStatus]:
         """Return the status of each handle, in order."""
         self._pump(0.0)
@@ -117,6 +132,21 @@ class LocalBackend:
             )
             return JobStatus(handle, JobState.FAILED, Reason.LOST, detail=detail)
         return tracked.status
+
+    def handed(self, handles: Sequence[Handle]) -> list[bool]:
+        """Return whether each job is here: always, and no longer than this process."""
+        return [True for _ in handles]
+
+    def room(self) -> CanStart:
+        """Return the CPUs and GPUs that are free here."""
+        free, total = self._room.millicpus / 1000, self._total.millicpus / 1000
+        return CanStart(free, total, len(self._room.gpus))
+
+    def waiting(self, handle: Handle) -> str:
+        """Return why a job does not run yet."""
+        tracked = self._jobs.get(handle.native)
+        queued = tracked is not None and tracked.status.state is JobState.SUBMITTED
+        return "waits for room on this machine" if queued else ""
 
     def events(self, handle: Handle, since: int) -> tuple[list[bytes], int]:
         """Return messages from cursor `since`, as lines without newlines, and the next cursor."""

@@ -15,9 +15,11 @@ def parcel_of(job: Job, name: str, scratch: str) -> dict[str, Any]:
     """Return the parcel of a job: its payload, or its command as the one version `name`."""
     if job.payload is not None:
         return dict(job.payload)
+    most = job.limits or job.resources
     return {
         "schema": protocol.SCHEMA,
         "parcel": name,
+        "env": dict(job.declared),
         "tasks": [
             {
                 "kind": "command",
@@ -25,6 +27,8 @@ def parcel_of(job: Job, name: str, scratch: str) -> dict[str, Any]:
                 "argv": list(job.command),
                 "files": dict(job.inputs),
                 "outputs": dict(job.outputs),
+                "timeout_s": job.timeout_s,
+                "memory_gib": most.memory_gib or None,
             }
         ],
         "objects": [*job.objects, *([job.outbox] if job.outbox else [])],

@@ -77,7 +77,7 @@ def asking(subject: str) -> Generator[None]:
 def _told(subject: str, error: Exception) -> EmsError:
     kind = type(error).__name__
     text = " ".join(str(error).split())
-    response = cast("dict[str, dict[str, str]]", getattr(error, "response", {}))
+    response = cast("dict[str, dict[str, str]]", getattr(error, "response", None) or {})
     code = response.get("Error", {}).get("Code", "")
     if code in _DENIED:
         return Denied(subject, f"access denied ({text})", "another AWS_PROFILE, or ask for access")

@@ -12,6 +12,7 @@ import signal
 
 from . import protocol, usage
 from .channel import Events, Lines, take_over
+from .memory_kills import MemoryKills
 from .program import signal_name
 from .progress import Progress, steady_now
 from .serve import FAULT, Worker
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .protocol import Message
 
 DONE, TASK_FAILED, PREEMPTED, CANCELED = 0, 100, 101, 103
+_AT_THE_LIMIT = "ran into the limit of time of its whole job"
 _LOOK_S = 0.2
 _MEMORY_LOOK_S = 0.5
 _BLOCK_BYTES = 256 * 1024
@@ -33,19 +35,23 @@ def run(parcel_path: str, events_path: str) -> int:
 
     Returns 0 if every version ended well, 100 if one did not, 101 after a SIGTERM that EMS did not
     ask for (a cluster takes the machine back), 103 after one that it did: then there is a file
-    EVENTS.cancel.
+    EVENTS.cancel. A file EVENTS.timeout says that the SIGTERM came at the limit of time of the
+    whole job: versions that have not ended are timed out then, and 100 is returned.
     """
     with open(parcel_path, "rb") as stream:
         parcel = protocol.read_parcel(stream.read())
     out = os.open(events_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    return _Keeper(parcel, out, events_path + ".cancel").run()
+    return _Keeper(parcel, out, events_path).run()
 
 
 class _Keeper:
-    def __init__(self, parcel: Message, out: int, cancel_path: str) -> None:
+    def __init__(self, parcel: Message, out: int, events_path: str) -> None:
         self._out = Events(out)
-        self._cancel_path = cancel_path
+        self._events_path = events_path
+        self._kills = MemoryKills()
         self._progress = Progress(parcel, steady_now())
+        self._courier = int(os.environ.pop("EMS_COURIER", "0"))
+        """The process that carries out what is said here, where there is one (`courier`)."""
         self._stopped = False
         self._child = 0
         self._tail = b""
@@ -62,19 +68,24 @@ class _Keeper:
                 self._lost(status)
             left = self._progress.rest(_log_size())
         why = self._why_stopped()
-        for message in self._progress.give_up(why, "was not brought to its end", steady_now()):
+        unended = _AT_THE_LIMIT if why == "timed_out" else "was not brought to its end"
+        for message in self._progress.give_up(why, unended, steady_now()):
             self._out.send(protocol.encode(message))
         failed = self._progress.failed
-        state = why if self._stopped else "done"
+        stopped = self._stopped and why != "timed_out"
+        state = why if stopped else "done"
         parcel = self._progress.parcel["parcel"]
         self._out.send(protocol.encode(protocol.parcel_end(parcel, state, failed)))
-        if self._stopped:
+        if stopped:
             return CANCELED if why == "canceled" else PREEMPTED
         return TASK_FAILED if failed else DONE
 
     def _why_stopped(self) -> str:
         """Return the word for a SIGTERM, which tells not who sent it."""
-        return "canceled" if os.path.exists(self._cancel_path) else "preempted"
+        if os.path.exists(self._events_path + ".cancel"):
+            return "canceled"
+        at_the_limit = os.path.exists(self._events_path + ".timeout")
+        return "timed_out" if at_the_limit else "preempted"
 
     def _asked_to_end(self, _number: int, _frame: Any) -> None:
         self._stopped = True
@@ -96,6 +107,7 @@ class _Keeper:
         os.close(requests)
         os.close(events)
         self._progress.since, self._verdict, self._tail = steady_now(), None, b""
+        self._resident = 0
         try:
             Events(give).send(protocol.encode(parcel))
         except BrokenPipeError:
@@ -126,13 +138,30 @@ class _Keeper:
             self._look()
 
     def _pass_on(self, line: bytes) -> None:
-        if line.startswith(protocol.END_PREFIX) and self._why_stopped() == "preempted":
-            line = protocol.preempted(line)
+        if line.startswith(protocol.END_PREFIX):
+            line = self._corrected(line)
         self._progress.note(line, steady_now())
         if not line.startswith(protocol.PARCEL_PREFIX):
             self._out.send(line + b"\n")
 
+    def _corrected(self, line: bytes) -> bytes:
+        """Return a version's end with what a worker can't know: who sent its signals."""
+        killed = self._kills.grew()
+        if killed and b'"signal":%d' % signal.SIGKILL in line:
+            return protocol.for_another_reason(
+                line, "signal", "out_of_memory", self._kills.sentence(), signal.SIGKILL
+            )
+        why = self._why_stopped()
+        if why == "preempted":
+            return protocol.preempted(line)
+        if why == "timed_out":
+            return protocol.for_another_reason(line, "canceled", why, _AT_THE_LIMIT, signal.SIGTERM)
+        return line
+
     def _look(self) -> None:
+        if self._courier and os.getppid() != self._courier:
+            usage.kill_session(self._child, signal.SIGKILL)  # nobody would hear of it any more
+            os._exit(PREEMPTED)
         now = steady_now()
         if self._verdict is None and now - self._looked >= _MEMORY_LOOK_S:
             self._looked = now
@@ -148,6 +177,8 @@ class _Keeper:
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
             told = ("signal", "the worker was ended by %s" % signal_name(number))
+            if number == signal.SIGKILL and self._kills.grew():
+                told = ("out_of_memory", self._kills.sentence())
         elif os.WEXITSTATUS(status) == FAULT:
             told = ("worker", "the worker could not go on; its output says why")
         else:

@@ -8,7 +8,10 @@ To the worker, a parcel (`null` or a missing key means the default in brackets):
   "search":[folders on sys.path, relative]}, "env":{"python":"3.11", package: version},
   "tasks":[task…], "places":{digest: place}, "objects":[folders],
   "outbox":folder, "scratch":folder, "attempts":folder, "fsync":bool, "log_from":int,
+  "requeue":bool,
   "versions":[{"v":hex, "gen":1, "try":1, "task":index, "args":{name: tree}, "seed":int}…]}
+With `requeue` the place starts the job again that it took its machine from: then versions that did
+not end say nothing of it (`worker at`).
 A place is where an object lies that is in none of the folders, with what it was when its digest was
 found: [file, size, mtime_ns, inode], or [folder, [[relative path, size, mtime_ns, inode]…]] with a
 row for every file below; a bare path is watched from the task's start on only.
@@ -129,14 +132,20 @@ def preempted(line: bytes) -> bytes:
 
     A worker can't tell who sent its SIGTERM, and says `canceled`.
     """
-    if b'"reason":"canceled"' not in line:
+    said = "its worker got a SIGTERM that EMS did not send"
+    return for_another_reason(line, "canceled", "preempted", said, 15)
+
+
+def for_another_reason(line: bytes, said: str, reason: str, message: str, signal: int) -> bytes:
+    """Return the line of an `end` that failed for `said` with what is known to be behind it."""
+    if b'"reason":"%s"' % said.encode() not in line:
         return line
-    message = decode(line)
-    if message["ok"] or message["reason"] != "canceled":
+    told = decode(line)
+    if told["ok"] or told["reason"] != said:
         return line
-    message["reason"], message["signal"] = "preempted", 15
-    message["error"]["message"] = "its worker got a SIGTERM that EMS did not send"
-    return encode(message)[:-1]
+    told["reason"], told["signal"] = reason, signal
+    told["error"]["message"] = message
+    return encode(told)[:-1]
 
 
 def parcel_end(parcel: str, state: str, failed: Optional[Message]) -> Message:

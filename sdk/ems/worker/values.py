@@ -393,10 +393,10 @@ def _collect(tree: Tree, found: Dict[str, int]) -> None:
             _collect(item, found)
     elif type(tree) is dict:
         for key, item in tree.items():
-            if key in _OBJECT_TAGS:
+            if key in OBJECT_TAGS:
                 found[item[0]] = item[1]
             else:
                 _collect(item, found)
 
 
-_OBJECT_TAGS = frozenset(("$file", "$dir", "$npy", "$torch", "$arrow", "$pickle"))
+OBJECT_TAGS = frozenset(("$file", "$dir", "$npy", "$torch", "$arrow", "$pickle"))

@@ -1,0 +1,464 @@
+"""A site and a scheduler as one backend: ship, start, follow, fetch, decide how it ended.
+
+One thread looks after all jobs of a place, a few more move bytes; `poll`, `events` and `logs`
+answer from memory. While the place can't be reached nothing is decided: jobs stay what they were
+and are asked for again. Knows sites and schedulers by their interfaces alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from ems.compute import live, plain, ship
+from ems.compute.backend import Capabilities, Room
+from ems.compute.job import Handle, Job, JobState, JobStatus, Reason
+from ems.compute.remote.followed import Followed, spoiled
+from ems.compute.remote.order import Order, PlaceError, Unreachable
+from ems.compute.remote.ordering import order_of, wanted_id
+from ems.compute.remote.scheduler import Scheduler
+from ems.compute.remote.shipping import localized, needs
+from ems.compute.remote.site import Site
+from ems.errors import EmsError, StoreError
+from ems.hashing import digest_bytes
+from ems.worker import protocol, scratch
+from ems.worker.places import object_path
+from ems.worker.progress import steady_now
+
+_AT_ONCE = 4
+_EAGER_S = 0.1
+"""How often a place is asked right after something was handed over."""
+_LONGEST_WAIT_S = 15.0
+"""How long a place that can't be reached is left alone at most."""
+_ROOM_S = 2.0
+
+
+class Objects(Protocol):
+    """What a place needs of the store: files by digest, and where new ones go."""
+
+    outbox: str
+
+    def local_path(self, digest: str) -> Path:
+        """Return a file that holds the object; raises StoreError."""
+        ...
+
+
+class SpoolBackend:
+    """The jobs of one place; `name` is the target's name and stands in handles.
+
+    `poll_s` is how often the place is asked while jobs run. `python` starts the worker there.
+    `warn` hears, once each time, that the place can't be reached and that it can again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        site: Site,
+        scheduler: Scheduler,
+        objects: Objects,
+        cache: Path,
+        *,
+        python: str = "python3",
+        poll_s: float = 1.0,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.name = name
+        self.capabilities: Capabilities = scheduler.capabilities
+        self._site, self._scheduler, self._objects = site, scheduler, objects
+        self._python, self._poll_s, self._warn = python, poll_s, warn
+        self._folder = live.folder_in(cache)
+        self._folder.mkdir(parents=True)
+        self._worker = self._folder / "worker.pyz"
+        self._lock = threading.Condition()
+        self._jobs: dict[str, Followed] = {}
+        self._fetching: dict[str, Future[None]] = {}
+        self._shipping: Future[None] | None = None
+        self._gone: list[str] = []
+        self._room = Room()
+        self._room_at = 0.0
+        self._changed = False
+        self._closed = False
+        self._eager_until = 0.0
+        self._trouble = ""
+        self._wake = threading.Event()
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix=f"ems-{name}")
+        self._thread = threading.Thread(target=self._work, name=f"ems-{name}", daemon=True)
+        self._thread.start()
+
+    # -- the interface ----------------------------------------------------------------------------
+
+    def submit(self, jobs: Sequence[Job]) -> list[Handle]:
+        """Take jobs over; they are shipped and started as soon as the place can be reached."""
+        handles: list[Handle] = []
+        with self._lock:
+            for job in jobs:
+                handle = Handle(self.name, wanted_id(job), "", time.time())
+                handles.append(handle)
+                if handle.native in self._jobs:
+                    continue
+                followed = self._follow(handle, job)
+                followed.learn(plain.parcel_of(job, handle.native, ""))
+                self._refuse_impossible(followed, job)
+        self._hurry()
+        return handles
+
+    def _follow(self, handle: Handle, job: Job | None) -> Followed:
+        followed = Followed(handle, self._folder / f"{handle.native}.output", job)
+        followed.started = job is None
+        self._jobs[handle.native] = followed
+        return followed
+
+    def _refuse_impossible(self, followed: Followed, job: Job) -> None:
+        parcel: Mapping[str, object] = job.payload or {}
+        declared = parcel.get("env") or job.declared
+        lack = self.capabilities.lack((), declared if isinstance(declared, dict) else {})  # pyright: ignore[reportUnknownArgumentType]
+        if lack is not None:
+            detail = f"{lack.problem} (allowed: {lack.allowed})"
+            followed.end(JobState.FAILED, Reason.IMPOSSIBLE, detail, steady_now())
+            self._changed = True
+
+    def handle_of(self, job: Job) -> Handle:
+        """Return what a job with a key will be known by, here and at the place."""
+        return Handle(self.name, wanted_id(job))
+
+    def fits(self, job: Job) -> str:
+        """Return nothing where the place could start a job now, as far as it is known."""
+        need = job.resources
+        with self._lock:
+            room, waits = (
+                self.room(),
+                [
+                    each.job.resources
+                    for each in self._jobs.values()
+                    if each.job is not None and each.status.state is JobState.SUBMITTED
+                ],
+            )
+        if room.why:
+            return room.why
+        if need.gpus and not self.capabilities.gpus:
+            return "has no GPUs"
+        free = room.free if room.free is not None else need.cpus if not waits else 0.0
+        if need.cpus > free - sum(each.cpus for each in waits):
+            return f"{need.cpus:g} CPUs are not free"
+        if room.gpus is not None and need.gpus > room.gpus - sum(each.gpus for each in waits):
+            return f"{need.gpus} GPUs are not free"
+        return ""
+
+    def poll(self, handles: Sequence[Handle]) -> list[JobStatus]:
+        """Return the status of each handle, in order; one of another process is looked for."""
+        with self._lock:
+            return [self._known(handle).status for handle in handles]
+
+    def _known(self, handle: Handle) -> Followed:
+        followed = self._jobs.get(handle.native)
+        if followed is None:
+            followed = self._follow(handle, None)
+            if handle.native in self._gone:
+                followed.end(JobState.FAILED, Reason.LOST, "was forgotten")
+            self._hurry()
+        return followed
+
+    def events(self, handle: Handle, since: int) -> tuple[list[bytes], int]:
+        """Return messages from cursor `since`; what they speak of is here."""
+        with self._lock:
+            found = self._jobs.get(handle.native)
+            return (found.events[since:], len(found.events)) if found else ([], since)
+
+    def logs(self, handle: Handle, since: int, until: int | None = None) -> tuple[bytes, int]:
+        """Return output from offset `since` (to `until`), and the next offset."""
+        with self._lock:
+            found = self._jobs.get(handle.native)
+            data = found.log(since, until) if found else b""
+            return data, since + len(data)
+
+    def handed(self, handles: Sequence[Handle]) -> list[bool]:
+        """Return whether the place has each job, and has answered for it."""
+        with self._lock:
+            return [self._known(handle).handed for handle in handles]
+
+    def waiting(self, handle: Handle) -> str:
+        """Return why a job that was handed over does not run yet, as its place says."""
+        with self._lock:
+            found = self._jobs.get(handle.native)
+            return self._trouble or (found.waiting if found else "")
+
+    def cancel(self, handles: Sequence[Handle], grace_s: float) -> None:
+        """End jobs: at once those that were not handed over yet."""
+        with self._lock:
+            for handle in handles:
+                followed = self._known(handle)
+                if followed.status.state.ended or not followed.ask_to_end(grace_s):
+                    continue
+                if not followed.started and self._shipping is None:
+                    self._end_unstarted(followed)
+        self._hurry()
+
+    def _end_unstarted(self, followed: Followed) -> None:
+        sentence = "was canceled before it started"
+        followed.end(JobState.CANCELED, Reason.CANCELED, sentence, steady_now())
+        self._changed = True
+
+    def forget(self, handles: Sequence[Handle]) -> None:
+        """Let go of ended jobs, here and at the place."""
+        with self._lock:
+            for handle in handles:
+                followed = self._jobs.get(handle.native)
+                if followed is not None and followed.status.state.ended:
+                    del self._jobs[handle.native]
+                    followed.drop()
+                    self._gone.append(handle.native)
+        self._wake.set()
+
+    def room(self) -> Room:
+        """Return how much the place could start, as of a moment ago."""
+        with self._lock:
+            return Room(why=self._trouble) if self._trouble else self._room
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when something changed, at the latest after `timeout_s`; at once if all ended."""
+        with self._lock:
+            live_ones = any(not each.status.state.ended for each in self._jobs.values())
+            if not self._changed and live_ones:
+                self._lock.wait_for(lambda: self._changed, timeout_s)
+            self._changed = False
+
+    def close(self) -> None:
+        """Stop following; jobs at the place go on."""
+        with self._lock:
+            self._closed = True
+        self._wake.set()
+        self._thread.join(timeout=60)
+        with contextlib.suppress(EmsError):  # the place keeps it until somebody looks again
+            self._clear_away()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._scheduler.close()
+        self._site.close()
+        scratch.remove(str(self._folder))
+
+    # -- the thread that looks after them ---------------------------------------------------------
+
+    def _hurry(self) -> None:
+        self._eager_until = time.monotonic() + 1.0
+        self._wake.set()
+
+    def _work(self) -> None:
+        pause = 0.0
+        while not self._closed:
+            self._wake.wait(pause)
+            self._wake.clear()
+            if self._closed:
+                return
+            pause = self._guarded(pause)
+
+    def _guarded(self, pause: float) -> float:
+        """Do one round; return how long to wait for the next."""
+        try:
+            self._round()
+        except Unreachable as error:
+            self._say(str(error))
+            return min(_LONGEST_WAIT_S, max(1.0, 2 * pause))
+        except EmsError as error:
+            self._say(str(error))
+            return min(_LONGEST_WAIT_S, max(2.0, 2 * pause))
+        except Exception as error:  # a bug of ours, or of a kind of place, must not look like work
+            self._say(f"{type(error).__name__}: {error}")
+            return _LONGEST_WAIT_S
+        self._say("")
+        if time.monotonic() < self._eager_until or self._fetching:
+            return min(_EAGER_S, self._poll_s)
+        return self._poll_s if self._live() or self._gone else 3600.0
+
+    def _say(self, trouble: str) -> None:
+        with self._lock:
+            before, self._trouble = self._trouble, trouble
+        if trouble and not before:
+            self._warn(f"{self.name}: {trouble}")
+        elif before and not trouble:
+            self._warn(f"{self.name}: answers again")
+
+    def _live(self) -> list[Followed]:
+        with self._lock:
+            return [each for each in self._jobs.values() if not each.status.state.ended]
+
+    def _round(self) -> None:
+        self._clear_away()
+        self._ship_what_waits()
+        started = [each for each in self._live() if each.started]
+        if started:
+            self._end_what_is_canceled(started)
+            self._look(started)
+        if time.monotonic() - self._room_at > _ROOM_S:
+            room = self._scheduler.room()
+            self._room_at = time.monotonic()
+            with self._lock:
+                self._room = room
+
+    # -- shipping ---------------------------------------------------------------------------------
+
+    def _ship_what_waits(self) -> None:
+        if self._shipping is not None:
+            if not self._shipping.done():
+                return
+            shipped, self._shipping = self._shipping, None
+            shipped.result()
+        with self._lock:
+            waiting = [each for each in self._live() if not each.started]
+            for each in waiting:
+                if each.canceled:
+                    self._end_unstarted(each)
+            waiting = [each for each in waiting if not each.canceled]
+            if not waiting:
+                return
+            self._shipping = self._pool.submit(self._ship, waiting)
+        self._shipping.add_done_callback(lambda _: self._hurry())
+
+    def _ship(self, waiting: Sequence[Followed]) -> None:
+        """Bring what jobs need to the place, and start them there."""
+        worker = self._zipapp()
+        parcels: list[tuple[Followed, dict[str, object]]] = []
+        wanted: dict[str, Path] = {worker: self._worker}
+        for each in waiting:
+            assert each.job is not None
+            parcel = plain.parcel_of(each.job, each.id, "")
+            try:
+                wanted |= needs(parcel, self._objects.local_path)
+            except (StoreError, OSError) as error:
+                self._refuse(each, Reason.INPUT_MISSING, str(error))
+                continue
+            memory = each.job.resources.memory_gib
+            made = localized(
+                parcel, self._site.root, each.job.timeout_s, memory,
+                requeue=self.capabilities.requeues,
+            )  # fmt: skip
+            parcels.append((each, made))
+        absent = self._site.missing(list(wanted))
+        if absent:
+            self._site.put({digest: wanted[digest] for digest in wanted if digest in absent})
+        self._site.write(
+            {f"jobs/{each.id}/parcel.json": protocol.encode(made) for each, made in parcels}
+        )
+        runner = (self._python, object_path(f"{self._site.root}/objects", worker))
+        orders = [self._order(each, runner) for each, _ in parcels]
+        for (each, _), refused in zip(parcels, self._scheduler.start(orders), strict=True):
+            if refused is not None:
+                self._refuse(each, refused.reason, refused.detail)
+            each.started = True
+
+    def _order(self, followed: Followed, runner: tuple[str, str]) -> Order:
+        assert followed.job is not None
+        return order_of(followed.job, followed.id, f"{self._site.root}/jobs/{followed.id}", runner)
+
+    def _zipapp(self) -> str:
+        """Return the worker's digest; its file is `_worker`."""
+        data = ship.zipapp()
+        if not self._worker.exists():
+            made = self._worker.with_suffix(".new")
+            made.write_bytes(data)
+            made.rename(self._worker)
+        return digest_bytes(data)
+
+    def _refuse(self, followed: Followed, reason: Reason, detail: str) -> None:
+        with self._lock:
+            followed.end(JobState.FAILED, reason, detail, steady_now())
+            self._tell()
+
+    # -- following --------------------------------------------------------------------------------
+
+    def _end_what_is_canceled(self, started: Sequence[Followed]) -> None:
+        asked = [each for each in started if each.to_tell is not None]
+        if not asked:
+            return
+        self._site.write({f"jobs/{each.id}/events.jsonl.cancel": b"" for each in asked})
+        for grace_s in {each.to_tell for each in asked if each.to_tell is not None}:
+            told = [each for each in asked if each.to_tell == grace_s]
+            self._scheduler.stop([each.id for each in told], grace_s)
+            for each in told:
+                each.to_tell = None
+
+    def _look(self, started: Sequence[Followed]) -> None:
+        for each in started:
+            if not each.known:
+                self._recall(each)
+        natives = self._scheduler.look([each.id for each in started])
+        seen = self._site.look([each.look() for each in started])
+        now = steady_now()
+        with self._lock:
+            for each, what in zip(started, seen, strict=True):
+                before = (each.status.state, len(each.events))
+                each.take(what, natives.get(each.id), now)
+                self._let_through(each)
+                each.settle(now)
+                grown = what.output or (each.status.state, len(each.events)) != before
+                self._changed = self._changed or bool(grown)
+                if not what.complete:
+                    self._wake.set()
+            if self._changed:
+                self._lock.notify_all()
+
+    def _recall(self, followed: Followed) -> None:
+        """Read what is in a job that another process handed over."""
+        data = self._site.read(f"jobs/{followed.id}/parcel.json")
+        if data is None:
+            detail = f"{self.name} does not know it; jobs are kept there until they are forgotten"
+            self._refuse(followed, Reason.LOST, detail)
+            return
+        followed.learn(protocol.read_parcel(data))
+
+    def _let_through(self, followed: Followed) -> None:
+        while (line := followed.held()) is not None:
+            problem = ""
+            for digest, size in line.objects.items():
+                state = self._fetched(digest, size)
+                if state is None:
+                    return
+                problem = problem or state
+            followed.release(spoiled(line.text, problem) if problem else None)
+
+    def _fetched(self, digest: str, size: int) -> str | None:
+        """Return nothing once an object is here, what is wrong with it, or None: not yet."""
+        target = Path(object_path(self._objects.outbox, digest))
+        fetching = self._fetching.get(digest)
+        if fetching is None:
+            if target.exists():
+                return ""
+            fetching = self._fetching[digest] = self._pool.submit(self._fetch, digest, size, target)
+            fetching.add_done_callback(lambda _: self._wake.set())
+        if not fetching.done():
+            return None
+        del self._fetching[digest]
+        error = fetching.exception()
+        if error is None:
+            return ""
+        if isinstance(error, PlaceError):
+            return f"object {digest[:16]} did not come: {error}"
+        if isinstance(error, Unreachable):
+            return None  # asked for again in the next round
+        raise error
+
+    def _fetch(self, digest: str, size: int, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            self._site.fetch(digest, size, target)
+
+    def _clear_away(self) -> None:
+        """Remove ended jobs there, once their scheduler has seen them end, too."""
+        with self._lock:
+            asked = list(self._gone)
+        if not asked:
+            return
+        natives = self._scheduler.look(asked)
+        gone = [e for e in asked if (at := natives.get(e)) is None or at.state.ended]
+        if gone:
+            self._scheduler.forget(gone)
+            self._site.remove([f"jobs/{each}" for each in gone])
+        with self._lock:
+            self._gone = [each for each in self._gone if each not in gone]
+
+    def _tell(self) -> None:
+        self._changed = True
+        self._lock.notify_all()

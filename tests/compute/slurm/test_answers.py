@@ -1,0 +1,223 @@
+"""Parsers on texts as Slurm 22.05.8 wrote them, and on what only other releases and sites write."""
+
+from __future__ import annotations
+
+import pytest
+
+from ems.compute.backend import Room
+from ems.compute.job import JobState, Reason
+from ems.compute.remote.order import Native
+from ems.compute.slurm import answers, states
+from ems.compute.slurm.answers import Queue, Record
+
+RECORDED = """\
+train.5f|1|4|PENDING|0||None|
+train.5f|1|0|RUNNING|0|n1|None|
+train.5f|1|1|FAILED|768|n2|NonZeroExitCode|
+train.5f|1|2|FAILED|11|n2|JobLaunchFailure|
+train.5f|1|N/A|CANCELLED|0||Resources|
+one.aa|2|N/A|OUT_OF_MEMORY|253|n1|OutOfMemory|
+two.bb|3|N/A|PENDING|0||PartitionConfig|
+wide.cc|4|N/A|PENDING|0||ReqNodeNotAvail, UnavailableNodes:n[1-4]|
+gone.dd|5|7|PENDING|0||Priority|
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "expected"),
+    [
+        ("train.5f", 4, Native(JobState.SUBMITTED)),
+        ("train.5f", 0, Native(JobState.RUNNING, place="n1")),
+        (
+            "train.5f", 1,
+            Native(JobState.FAILED, Reason.EXIT, "ended with a failure", 3, place="n2"),
+        ),
+        (
+            "train.5f", 2,
+            Native(
+                JobState.FAILED, Reason.SIGNAL, "ended with a failure (JobLaunchFailure)",
+                signal=11, place="n2",
+            ),
+        ),
+        ("train.5f", 9, Native(JobState.CANCELED, Reason.CANCELED, "was canceled in Slurm")),
+        (
+            "one.aa", 0,
+            Native(
+                JobState.FAILED, Reason.OUT_OF_MEMORY, "used more memory than Slurm gave it",
+                place="n1",
+            ),
+        ),
+        (
+            "two.bb", 0,
+            Native(
+                JobState.FAILED, Reason.IMPOSSIBLE,
+                "can never start here: asks for more than its partition has or allows "
+                "(PartitionConfig)",
+            ),
+        ),
+        (
+            "wide.cc", 0,
+            Native(
+                JobState.SUBMITTED,
+                waiting="nodes that it could run on are down, drained or reserved "
+                "(ReqNodeNotAvail, UnavailableNodes:n[1-4])",
+            ),
+        ),
+        ("gone.dd", 3, Native(JobState.CANCELED, Reason.CANCELED, "was canceled in Slurm")),
+    ],
+)  # fmt: skip
+def test_the_queue(name: str, at: int, expected: Native) -> None:
+    found = Queue(RECORDED).find(Record(name, at))
+    assert found is not None and found.native == expected
+
+
+def test_what_is_in_no_queue() -> None:
+    assert Queue(RECORDED).find(Record("other.ee", 0)) is None
+    assert Queue(RECORDED).find(Record("one.aa", 0, "77")) is None
+    assert Queue("").find(Record("one.aa", 0)) is None
+    found = Queue(RECORDED).find(Record("train.5f", 0, "1"))
+    assert found is not None and found.word == "1_0"
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "ended", "why"),
+    [
+        ("TIMEOUT", "TimeLimit", JobState.FAILED, Reason.TIMED_OUT),
+        ("NODE_FAIL", "NodeDown", JobState.FAILED, Reason.LOST),
+        ("PREEMPTED", "None", JobState.FAILED, Reason.PREEMPTED),
+        ("BOOT_FAIL", "None", JobState.FAILED, Reason.NO_CAPACITY),
+        ("DEADLINE", "DeadLine", JobState.FAILED, Reason.TIMED_OUT),
+        ("FAILED", "BadConstraints", JobState.FAILED, Reason.IMPOSSIBLE),
+        ("REVOKED", "None", JobState.CANCELED, Reason.CANCELED),
+        ("CANCELLED by 1000", "None", JobState.CANCELED, Reason.CANCELED),
+        ("PENDING", "DependencyNeverSatisfied", JobState.FAILED, Reason.IMPOSSIBLE),
+        ("PENDING", "QOSMaxCpuPerJobLimit", JobState.FAILED, Reason.IMPOSSIBLE),
+        ("PENDING", "AssocMaxWallDurationPerJobLimit", JobState.FAILED, Reason.IMPOSSIBLE),
+        ("PENDING", "QOSMaxJobsPerUserLimit", JobState.SUBMITTED, None),
+        ("PENDING", "AssocGrpCpuLimit", JobState.SUBMITTED, None),
+        ("PENDING", "JobHeldUser", JobState.SUBMITTED, None),
+        ("CONFIGURING", "None", JobState.SUBMITTED, None),
+        ("REQUEUE_HOLD", "JobHoldMaxRequeue", JobState.SUBMITTED, None),
+        ("COMPLETING", "TimeLimit", JobState.RUNNING, None),
+        ("SUSPENDED", "None", JobState.RUNNING, None),
+        ("STAGE_OUT", "None", JobState.RUNNING, None),
+        ("A_STATE_OF_2031", "None", JobState.RUNNING, None),
+    ],
+)
+def test_states(state: str, reason: str, ended: JobState, why: Reason | None) -> None:
+    found = states.native(state, reason)
+    assert (found.state, found.reason) == (ended, why)
+    assert bool(found.waiting) == (ended is JobState.SUBMITTED)
+
+
+def test_who_canceled_is_told_where_accounting_tells() -> None:
+    assert states.native("CANCELLED by 1000", "").detail == "was canceled in Slurm by 1000"
+
+
+def test_accounting() -> None:
+    text = (
+        "12|COMPLETED|0:0|n1\n12.batch|COMPLETED|0:0|n1\n13_0|FAILED|3:0|n2\n"
+        "13_1|CANCELLED by 0|0:15|None assigned\n14|FAILED|0:11|n1\n13_[2-9]|PENDING|0:0|\n"
+    )
+    found = answers.accounted(text)
+    assert set(found) == {"12", "13_0", "13_1", "14"}
+    assert found["12"].state is JobState.SUCCEEDED
+    assert (found["13_0"].reason, found["13_0"].exit_code) == (Reason.EXIT, 3)
+    assert found["13_1"].state is JobState.CANCELED
+    assert (found["14"].reason, found["14"].signal) == (Reason.SIGNAL, 11)
+
+
+def test_files_beside_jobs() -> None:
+    text = (
+        "a/ems-native:train.5f 3\na/ems-native:1234\na/ems-started:1234_3\n"
+        "b/ems-native:train.5f 4\nc/ems-exit:1 environment module load x/1: not: found\n"
+        "d/ems-exit:137\nd/ems-native:\ne/ems-exit:0\nf/ems-exit:1 canceled before it started\n"
+    )
+    found = answers.left(text, "abcdefg")
+    assert found["a"] == answers.Left(Record("train.5f", 3, "1234"), True, None)
+    assert found["b"] == answers.Left(Record("train.5f", 4), False, None)
+    assert found["c"].exit == Native(
+        JobState.FAILED, Reason.ENVIRONMENT, "module load x/1: not: found", 1
+    )
+    killed = found["d"].exit
+    assert killed is not None and (killed.reason, killed.signal) == (Reason.SIGNAL, 9)
+    assert found["d"].record is None
+    ended, canceled = found["e"].exit, found["f"].exit
+    assert ended is not None and ended.state is JobState.SUCCEEDED
+    assert canceled is not None and canceled.state is JobState.CANCELED
+    assert found["g"] == answers.Left()
+
+
+NODES = """\
+main*|up|mixed|1|1/3/0/4|(null)|gpu:0|none|
+main*|up|down*|2|0/0/8/8|(null)|gpu:0|Not responding|
+gpu|up|mixed|2|10/54/0/64|gpu:a100:4(S:0-1),gpu:t4:1|gpu:a100:2(IDX:0-1),gpu:t4:0(IDX:N/A)|none|
+gpu|up|idle~|3|0/96/0/96|gpu:a100:4|gpu:a100:0(IDX:N/A)|none|
+old|down|idle|1|0/4/0/4|(null)|gpu:0|none|
+"""
+
+
+@pytest.mark.parametrize(
+    ("partition", "expected"),
+    [
+        ("", Room(3, 12, 0)),
+        ("main", Room(3, 12, 0)),
+        ("gpu", Room(150, 160, 18)),
+        ("main,gpu", Room(153, 172, 18)),
+        ("old", Room(0, 4, 0, "no node takes jobs: 1 partition down")),
+        ("none", Room(0, 0, 0, "no node takes jobs: there is none")),
+    ],
+)
+def test_room(partition: str, expected: Room) -> None:
+    there = answers.of_partition(answers.nodes(NODES), partition)
+    assert answers.room(there) == expected
+
+
+def test_configuration() -> None:
+    text = (
+        "AccountingStorageType   = accounting_storage/slurmdbd\nMaxArraySize            = 301\n"
+        "SLURM_CONF              = /etc/slurm.conf\nSLURM_VERSION           = 23.11.4\n"
+    )
+    assert answers.config(text) == answers.Config("23.11.4", 301, True)
+    assert not answers.config("AccountingStorageType = accounting_storage/none").accounting
+    assert not answers.config("AccountingStorageType = (null)").accounting
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "sentence"),
+    [
+        (
+            "sbatch: error: invalid partition specified: nosuch\n"
+            "sbatch: error: Batch job submission failed: Invalid partition name specified\n",
+            Reason.IMPOSSIBLE,
+            "invalid partition specified: nosuch; Invalid partition name specified",
+        ),
+        (
+            "sbatch: unrecognized option '--bogus'\nTry \"sbatch --help\" for more information\n",
+            Reason.IMPOSSIBLE,
+            "unrecognized option '--bogus'",
+        ),
+        (
+            "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job "
+            "submit limit, user's size and/or time limits)\n",
+            Reason.NO_CAPACITY,
+            "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+        ),
+        ("", Reason.IMPOSSIBLE, "sbatch said no"),
+    ],
+)
+def test_refusals(text: str, reason: Reason, sentence: str) -> None:
+    assert states.refusal(text) == (reason, sentence)
+    assert not states.absent(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
+        "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
+        'squeue: error: Munge encode failed: Failed to access "/run/munge.socket"',
+    ],
+)
+def test_slurm_that_does_not_answer(text: str) -> None:
+    assert states.absent(text)
