@@ -86,7 +86,7 @@ def test_an_empty_file_says_nothing(home: Path, text: str) -> None:
         ("jobs: 2\nstroe: x\n", ".ems.yaml:2: unknown key 'stroe' (did you mean 'store'?)"),
         (
             "jobs: 2\n\nwat: x\n",
-            ".ems.yaml:3: unknown key 'wat' (known: store, environment, jobs, stack)",
+            ".ems.yaml:3: unknown key 'wat' (known: store, environment, jobs, targets, stack)",
         ),
         (
             "store: 3\n",

@@ -8,6 +8,7 @@
     ems.File, ems.Dir    files and folders as values
     ems.context, ems.report, ems.Canceled    inside a task
     ems.run, ems.RunOptions, ems.RunFailed   run a pipeline from Python
+    ems.submit_job, ems.status_job, ems.cancel_job, ems.watch_job    plain jobs
     ems.EmsError, ems.UsageError             what EMS raises
 
 Names are imported when first used, so that `import ems` costs next to nothing.
@@ -22,6 +23,12 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from ems.errors import EmsError as EmsError
     from ems.errors import UsageError as UsageError
+    from ems.jobs.calls import cancel_job as cancel_job
+    from ems.jobs.calls import status_job as status_job
+    from ems.jobs.calls import submit_job as submit_job
+    from ems.jobs.calls import watch_job as watch_job
+    from ems.jobs.types import JobHandle as JobHandle
+    from ems.jobs.types import JobInfo as JobInfo
     from ems.pipeline.command import command as command
     from ems.pipeline.pipeline import pipeline as pipeline
     from ems.pipeline.run import Run as Run
@@ -43,10 +50,13 @@ _HOMES = {
     "Dir": "ems.worker.files",
     "EmsError": "ems.errors",
     "File": "ems.worker.files",
+    "JobHandle": "ems.jobs.types",
+    "JobInfo": "ems.jobs.types",
     "Run": "ems.pipeline.run",
     "RunFailed": "ems.pipeline.run",
     "RunOptions": "ems.session",
     "UsageError": "ems.errors",
+    "cancel_job": "ems.jobs.calls",
     "command": "ems.pipeline.command",
     "context": "ems.worker.context",
     "files": "ems.pipeline.shapes",
@@ -55,12 +65,16 @@ _HOMES = {
     "pipeline": "ems.pipeline",
     "report": "ems.worker.context",
     "run": "ems.session",
+    "status_job": "ems.jobs.calls",
+    "submit_job": "ems.jobs.calls",
     "task": "ems.pipeline.task",
+    "watch_job": "ems.jobs.calls",
 }
 
 __all__ = [  # noqa: RUF022  (in the order in which one meets them)
     "task", "pipeline", "command", "map", "fold", "files", "File", "Dir", "context", "report",
-    "Canceled", "run", "Run", "RunOptions", "RunFailed", "EmsError", "UsageError",
+    "Canceled", "run", "Run", "RunOptions", "RunFailed", "submit_job", "status_job", "cancel_job",
+    "watch_job", "JobHandle", "JobInfo", "EmsError", "UsageError",
 ]  # fmt: skip
 
 

@@ -10,15 +10,16 @@ import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import finalize
 
+from ems.compute.backend import ANYWHERE, LOCAL
+from ems.compute.broker import FAR, QUICK_S, Ahead, Broker, choices
 from ems.compute.machine import CAPABILITIES
-from ems.errors import EmsError, StoreError, UsageError
+from ems.errors import EmsError, UsageError
 from ems.pipeline.board import Board, State
+from ems.pipeline.flights import Places
 from ems.pipeline.graph import Graph, Node
 from ems.pipeline.observer import Observer
 from ems.pipeline.params import checked
@@ -26,12 +27,16 @@ from ems.pipeline.plan import Plan, plan
 from ems.pipeline.run import Facts, Run, execute
 from ems.pipeline.runner import Policy, Runner
 from ems.pipeline.written import Written, make_tree_of
-from ems.settings import Settings, cache_folder
+from ems.settings import FILE, Settings, cache_folder
 
 if TYPE_CHECKING:
     from ems.compute.backend import Backend
+    from ems.compute.broker import Tell
+    from ems.compute.kinds import Setting
+    from ems.compute.targets import Target
     from ems.pipeline.code import Project
     from ems.pipeline.pipeline import Pipeline
+    from ems.store.shared import OpenStores
     from ems.store.store import Store
 
 
@@ -39,7 +44,7 @@ class RunOptions(NamedTuple):
     """How to run: `jobs` tasks at once at most, what to force, where to stop.
 
     `rerun` names tasks or labels to run again, `until` the last tasks to run; `keep_going` goes on
-    with what does not depend on a failed task.
+    with what does not depend on a failed task. `on` are the targets for tasks that name none.
     """
 
     jobs: int | None = None
@@ -47,61 +52,14 @@ class RunOptions(NamedTuple):
     rerun: Sequence[str] = ()
     until: Sequence[str] = ()
     argv: Sequence[str] = ()
+    on: tuple[str, ...] = ()
 
 
-_MOST_OPEN = 4
+@cache
+def _open_stores() -> OpenStores:
+    from ems.store.shared import OpenStores
 
-
-class _OpenStores:
-    """The stores that sessions of this process share, one a place.
-
-    A run's results are read from its store for as long as somebody holds the run, so no session can
-    say when it is closed: that is when nobody holds it any more, or the process ends. The ones that
-    were used last are held here.
-    """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._stores: dict[tuple[int, str, Path], Store] = {}
-
-    def get(self, url: str) -> Store:
-        """Return the store at a place: the open one with what is new in it, or one just opened."""
-        from ems.store.store import Store
-
-        key = (os.getpid(), url, cache_folder())  # a forked child can't share its parent's
-        with self._lock:
-            store = self._stores.pop(key, None)
-            if store is None or not _stands(store):
-                store = Store.open(url, warn=_to_stderr)
-                finalize(store, store.root.close)
-            self._stores[key] = store
-            if len(self._stores) > _MOST_OPEN:
-                del self._stores[next(iter(self._stores))]
-            return store
-
-
-_open_stores = _OpenStores()
-
-
-def _stands(store: Store) -> bool:
-    """Whether an open store is still the one at its place, as writable as it was.
-
-    If so, what is new in it is read.
-    """
-    from ems.store.format import identify
-    from ems.store.root import open_root
-
-    try:
-        root = open_root(store.url, create=False)
-        try:
-            same = identify(root, create=False) == store.id and root.writable == store.writable
-        finally:
-            root.close()
-        if same:
-            store.refresh()
-        return same
-    except StoreError:
-        return False
+    return OpenStores(_to_stderr)
 
 
 class Session:
@@ -141,7 +99,7 @@ class Session:
         from ems.store.store import Store
 
         if self._shares:
-            return _open_stores.get(self.settings.store)
+            return _open_stores().get(self.settings.store)
         return Store.open(self.settings.store, warn=self._warn)
 
     @cached_property
@@ -227,12 +185,11 @@ class Session:
                 writes=self.store.writable,
             )  # fmt: skip
             _check_names(written, options.rerun)
-            _check_places(written)
+            self._check_places(written, options)
             room = self._room(written, options.jobs)
             return execute(
                 written, facts, self.store,
-                lambda: self.backend(options.jobs),
-                room,
+                self._places(options, room),
                 self.cache / "bundles",
                 observer or Observer(),
                 Policy(keep_going=options.keep_going, rerun=frozenset(options.rerun)),
@@ -254,7 +211,7 @@ class Session:
                 pipeline, params, "plan", words=words, until=options.until, writes=False
             )
             _check_names(written, options.rerun)
-            _check_places(written)
+            self._check_places(written, options)
             policy = Policy(rerun=frozenset(options.rerun))
             return plan(written, self.store, policy, options.jobs or self.slots), written
 
@@ -276,11 +233,82 @@ class Session:
         """How many tasks of one CPU run at once here."""
         return self.settings.jobs or len(os.sched_getaffinity(0))
 
-    def backend(self, jobs: int | None) -> Backend:
-        """Return this machine as a backend."""
+    @cached_property
+    def targets(self) -> Mapping[str, Target]:
+        """The places of `.ems.yaml` besides this machine, by name."""
+        if not self.settings.targets:
+            return {}
+        from ems.compute.targets import read
+
+        return read(self.settings.targets, FILE)
+
+    def setting(self, warn: Callable[[str], None]) -> Setting:
+        """Return what places are opened with."""
+        from ems.compute.kinds import Setting
+
+        base = self.settings.file.parent if self.settings.file else self.settings.root
+        stack = self.settings.stack or ""
+        return Setting(self.store.objects, self.cache, warn, base, stack)
+
+    def broker(
+        self, on: Sequence[str] = (), tell: Tell = lambda _: None, *, jobs: int | None = None
+    ) -> Broker:
+        """Return this machine and all targets as one backend; none is opened before it is needed.
+
+        `on` is for jobs that name no target: this machine where it is empty. `tell` hears of jobs
+        before they are handed to a place that outlives this process.
+        """
         from ems.compute.local import LocalBackend
 
-        return LocalBackend(jobs_limit=jobs or self.settings.jobs, cache=self.cache)
+        setting = self.setting(self._warn)
+        places: dict[str, Callable[[], Sequence[Backend]]] = {
+            LOCAL: lambda: [LocalBackend(jobs_limit=jobs or self.settings.jobs, cache=self.cache)]
+        }
+        places |= {name: partial(each.open, setting) for name, each in self.targets.items()}
+        return Broker(places, on or (LOCAL,), tell)
+
+    def _check_places(self, written: Written, options: RunOptions) -> None:
+        """Refuse tasks that no place here can run as declared, before anything starts.
+
+        Those that are left out (`until`) may ask for what they like.
+        """
+        specs, known = written.specs, dict.fromkeys([LOCAL, *self.targets])
+        for task in specs.tasks():
+            if task.name not in _wanted_names(written):
+                continue
+            on = specs.options(task).on or options.on or (LOCAL,)
+            try:
+                may = choices(on, known)
+            except UsageError as error:
+                problem = f"{error.subject} {error.problem}"
+                raise UsageError(f"task {task.name}", problem, error.next_step) from None
+            for word in set(on).difference([*known, ANYWHERE]):
+                self._warn(f"task {task.name}: on={word!r} names no place here; passed by")
+            lack = CAPABILITIES.lack((), specs.of(task).env) if may == (LOCAL,) else None
+            if lack is not None:
+                problem = f"{lack.problem} (allowed here: {lack.allowed})"
+                raise UsageError(f"task {task.name}", problem, lack.next_step)
+
+    def _places(self, options: RunOptions, room: int) -> Places:
+        known = dict.fromkeys([LOCAL, *self.targets])
+
+        @cache
+        def may(on: tuple[str, ...]) -> tuple[str, ...]:
+            try:
+                return choices(on or options.on or (LOCAL,), known)
+            except UsageError:  # of a task that appears later: it fails when it is handed over
+                return (LOCAL,)
+
+        def start(tell: Tell) -> Broker:
+            return self.broker(options.on, tell, jobs=options.jobs)
+
+        def ahead(on: tuple[str, ...]) -> Ahead:
+            return Ahead(room, QUICK_S, 2 * room) if may(on) == (LOCAL,) else FAR
+
+        def near(on: tuple[str, ...]) -> bool:
+            return LOCAL in may(on)
+
+        return Places(start, ahead, near)
 
     def _facts(self, options: RunOptions) -> Facts:
         from platform import node
@@ -357,19 +385,6 @@ def _known_or_raise(names: Sequence[str], known: set[str]) -> None:
                 f"task {name}",
                 f"is not in this pipeline{did_you_mean(name, sorted(known))}; it has {tasks}",
             )
-
-
-def _check_places(written: Written) -> None:
-    """Refuse tasks that no place here can run as declared, before anything starts.
-
-    Those that are left out (`until`) may ask for what they like.
-    """
-    specs = written.specs
-    for task in specs.tasks():
-        lack = CAPABILITIES.lack(specs.options(task).on, specs.of(task).env)
-        if lack is not None and task.name in _wanted_names(written):
-            problem = f"{lack.problem} (allowed here: {lack.allowed})"
-            raise UsageError(f"task {task.name}", problem, lack.next_step)
 
 
 def _wanted_names(written: Written) -> set[str]:

@@ -47,6 +47,9 @@ class Settings(_Found):
     stack: str | None = None
     """The sky to use: a Pulumi stack's name, `ssm:REGION/NAME`, or a `.json` file, relative to this
     file; `emsctl stack use` writes it."""
+    targets: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Places where jobs run, besides this machine: a name for `on=` and what is there, such as
+    `robots: {ssh: [pi@robot1, pi@robot2]}`."""
 
     @classmethod
     def load(cls, start: Path | str, *, store: str | None = None) -> Settings:
@@ -66,6 +69,7 @@ class Settings(_Found):
             environment=keys.get("environment", {}),
             jobs=keys.get("jobs"),
             stack=_stack(keys.get("stack"), home),
+            targets=keys.get("targets", {}),
         )
 
 
@@ -121,14 +125,15 @@ def _is_count(value: object) -> bool:
     return type(value) is int and value >= 1
 
 
-def _is_environment(value: object) -> bool:
+def _is_mapping(value: object) -> bool:
     return isinstance(value, dict)
 
 
 _KEYS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "store": (_is_text, "a folder or s3://bucket/prefix"),
-    "environment": (_is_environment, "a mapping, such as `requirements: requirements.txt`"),
+    "environment": (_is_mapping, "a mapping, such as `requirements: requirements.txt`"),
     "jobs": (_is_count, "a whole number from 1"),
+    "targets": (_is_mapping, "a mapping of names to places, such as `lab: {ssh: user@host}`"),
     "stack": (_is_text, "a Pulumi stack's name, ssm:REGION/NAME, or a path that ends in .json"),
 }
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ems import __version__
-from ems.cli.context import output_option, settings_of, warn
+from ems.cli.context import output_option, session_for, settings_of, warn
 from ems.cli.tables import print_facts, print_json, print_section
 from ems.cli.texts import plural, size
 from ems.errors import FAULT, EmsError
@@ -44,7 +44,9 @@ Problem = tuple[str, str, str]
 @output_option
 @click.pass_context
 def check(ctx: click.Context, everything: bool, stack: str | None, output: str) -> None:
-    """Look over this machine, the store and the sky; exit 1 if something is broken.
+    """Look over this machine, the store, places and the sky; exit 1 if something is broken.
+
+    Places are the targets of .ems.yaml: each is asked whether it is ready for jobs.
 
     A sample of the store's objects is read and compared with their digests, or all with --all.
 
@@ -55,7 +57,8 @@ def check(ctx: click.Context, everything: bool, stack: str | None, output: str) 
     has been made.
 
     \b
-    JSON: {machine, versions, settings, store, stack, problems: [{where, what, next}]}.
+    JSON: {machine, versions, settings, store, stack, places: [{place, ready, what}],
+    problems: [{where, what, next}]}.
     `stack` is null where none is named, else {reference, readable, where, environment,
     account, sites: {name: region}, as_described, notes}.
     """
@@ -68,6 +71,7 @@ def check(ctx: click.Context, everything: bool, stack: str | None, output: str) 
         "settings": str(settings.file) if settings.file else None,
         "store": _store(settings, everything, problems),
         "stack": sky.document() if sky else None,
+        "places": _places(ctx, settings, problems),
         "problems": [],
     }
     problems += _space(settings)
@@ -88,6 +92,29 @@ def _sky(reference: str | None) -> Findings | None:
     from ems.cli.check_stack import look_over
 
     return look_over(reference, Path.cwd())
+
+
+def _places(
+    ctx: click.Context, settings: Settings, problems: list[Problem]
+) -> list[dict[str, Any]]:
+    """Return what a look at each place of `.ems.yaml` found; those not ready are problems."""
+    if not settings.targets:
+        return []
+    from concurrent.futures import ThreadPoolExecutor
+
+    session = session_for(ctx, Path.cwd())
+    try:
+        setting = session.setting(lambda _: None)
+        with ThreadPoolExecutor(8) as pool:
+            looks = [pool.submit(each.check, setting) for each in session.targets.values()]
+            found = [finding for look in looks for finding in look.result()]
+    except EmsError as error:
+        problems.append((error.subject, error.problem, error.next_step))
+        return []
+    finally:
+        session.close()
+    problems += [(each.place, each.what, each.next_step) for each in found if not each.ready]
+    return [{"place": each.place, "ready": each.ready, "what": each.what} for each in found]
 
 
 def _machine() -> dict[str, Any]:
@@ -190,6 +217,7 @@ def _print(document: dict[str, Any], problems: Sequence[Problem]) -> None:
             ),
             *_store_facts(store),
             *_sky_facts(document["stack"]),
+            *((each["place"], each["what"]) for each in document["places"] if each["ready"]),
         ]
     )
     print_section("problems" if problems else "nothing is broken")

@@ -15,7 +15,8 @@ from typing import Any
 import click
 
 from ems.cli.ending import ending
-from ems.errors import UsageError, did_you_mean
+from ems.cli.lazy import LazyGroup
+from ems.errors import UsageError
 
 COMMANDS = {
     "run": ("ems.cli.run", "Run a pipeline; -n says what would run."),
@@ -26,6 +27,7 @@ COMMANDS = {
     "logs": ("ems.cli.logs", "Print what tasks wrote; -f follows a run."),
     "export": ("ems.cli.export", "Write a version as a folder: code, data, timing, results."),
     "gc": ("ems.cli.gc", "Delete what no kept run needs."),
+    "job": ("ems.cli.job", "Submit plain jobs, and look after them."),
     "stack": ("ems.cli.stack", "Find the sky that a project uses, and say what it offers."),
     "check": ("ems.cli.check", "Look over this machine, the store and the sky."),
     "init": ("ems.cli.init", "Start with a small pipeline that runs."),
@@ -33,37 +35,8 @@ COMMANDS = {
 """Name → module and short help. The command in it is called as it is typed."""
 
 
-class Emsctl(click.Group):
-    """Imports a command when it is called, and ends every error in one line."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands' names, in the order of the help."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, imported now."""
-        if cmd_name not in COMMANDS:
-            return None
-        from importlib import import_module
-
-        module = import_module(COMMANDS[cmd_name][0])
-        command: click.Command = getattr(module, cmd_name)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the first word names; an unknown one says what was meant."""
-        word = args[0]
-        if word not in COMMANDS and not word.startswith("-") and not ctx.resilient_parsing:
-            near = did_you_mean(word, list(COMMANDS))
-            raise UsageError(word, f"no such command{near}", "emsctl --help")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table of commands without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+class Emsctl(LazyGroup):
+    """The group at the top, which ends every error in one line."""
 
     def make_context(
         self,
@@ -113,6 +86,7 @@ def _in_folder(folder: str) -> Generator[None]:
 
 @click.group(
     cls=Emsctl,
+    table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     subcommand_metavar="COMMAND …",
 )

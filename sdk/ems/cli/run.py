@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 )
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Tasks at once at most [default: CPUs].")
 @click.option(
+    "--on", multiple=True, metavar="TARGET",
+    help="Where tasks run that don't say; again for more, in order.",
+)  # fmt: skip
+@click.option(
     "-n", "--dry-run", is_flag=True, help="Say what would run and why, and start nothing."
 )
 @click.option(
@@ -67,6 +71,7 @@ def run(
     params: tuple[str, ...],
     params_file: str | None,
     jobs: int | None,
+    on: tuple[str, ...],
     dry_run: bool,
     keep_going: bool,
     rerun: tuple[str, ...],
@@ -90,7 +95,7 @@ def run(
 
     pipeline, path = load_pipeline(target)
     given = {**_from_file(params_file), **_from_words(params)}
-    options = RunOptions(jobs, keep_going, rerun, until, sys.argv)
+    options = RunOptions(jobs, keep_going, rerun, until, sys.argv, on)
     session = session_for(ctx, path)
     try:
         if dry_run:

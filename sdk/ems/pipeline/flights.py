@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from ems.compute.backend import LOCAL
+from ems.compute.broker import QUICK_S
 from ems.compute.job import JobState
 from ems.pipeline.observer import Running
 from ems.worker.protocol import lost_end
 
 if TYPE_CHECKING:
-    from ems.compute.backend import Backend
+    from ems.compute.broker import Ahead, Broker, Tell
     from ems.compute.job import Handle, Job, JobStatus
 
 _END = b'{"ev":"end"'
@@ -25,32 +28,62 @@ _YOUNG_S = 1.0
 """After a failure nothing new is to start; what waited may have started just before we knew."""
 
 
+class Places(NamedTuple):
+    """What a run is given to run on; each is asked with the targets that a task names.
+
+    `start` makes the broker, and is called when something has to run. `ahead` says how much may be
+    handed over ahead of time, `near` whether that may be to this machine.
+    """
+
+    start: Callable[[Tell], Broker]
+    ahead: Callable[[tuple[str, ...]], Ahead]
+    near: Callable[[tuple[str, ...]], bool]
+
+
 class Flight:
-    """One parcel at a backend; `versions` maps each hex version still to end to its node."""
+    """One parcel under way; `versions` maps each hex version still to end to its node.
 
-    __slots__ = ("cursor", "handle", "job", "running", "shown", "since", "versions")
+    `calls` are the versions as they stand in the parcel, `on` the targets that it may go to.
+    `found` is whether it was handed over by an earlier runner.
+    """
 
-    def __init__(self, handle: Handle, job: Job, versions: dict[str, int]) -> None:
+    __slots__ = (
+        "calls", "cursor", "found", "handle", "on", "running", "shown", "since", "versions",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        handle: Handle,
+        on: tuple[str, ...],
+        calls: Sequence[dict[str, Any]],
+        versions: dict[str, int],
+        *,
+        found: bool = False,
+    ) -> None:
         self.handle = handle
-        self.job = job
+        self.on = on
+        self.calls = calls
         self.versions = versions
+        self.found = found
         self.cursor = self.shown = 0
         self.running = False
         self.since = time.monotonic()
 
 
 class Flights:
-    """All parcels of a run that have not ended; about `slots` of them run at once."""
+    """All parcels of a run that have not ended; `ahead` says how many may be, by their targets."""
 
-    def __init__(self, start: Callable[[], Backend], slots: int) -> None:
-        self.slots = slots
-        self._start = start
-        self._flights: dict[str, Flight] = {}
+    def __init__(self, places: Places, tell: Tell) -> None:
+        self._ahead = places.ahead
+        self._start = places.start
+        self._tell = tell
+        self._flights: dict[Handle, Flight] = {}
+        self._counts: Counter[tuple[str, ...]] = Counter()
 
     @cached_property
-    def _backend(self) -> Backend:
-        """The backend, started when the first parcel needs it: cached runs never do."""
-        return self._start()
+    def _backend(self) -> Broker:
+        """The broker, started when the first parcel needs it: cached runs never do."""
+        return self._start(self._tell)
 
     def close(self) -> None:
         """End the backend, if it was started."""
@@ -60,10 +93,53 @@ class Flights:
     def __len__(self) -> int:
         return len(self._flights)
 
+    def room(self, on: tuple[str, ...]) -> int:
+        """Return how many more parcels may be handed over for these targets."""
+        return self.ahead(on).most - self._counts[on]
+
+    def ahead(self, on: tuple[str, ...]) -> Ahead:
+        """Return how much is handed over ahead of time to these targets, as far as is known."""
+        known = self._ahead(on)
+        far = known.parcel_s > QUICK_S and "_backend" in self.__dict__
+        return self._backend.ahead(on) if far else known
+
     def submit(self, jobs: Sequence[Job], versions: Sequence[dict[str, int]]) -> None:
         """Hand parcels over."""
         for job, handle, carried in zip(jobs, self._backend.submit(jobs), versions, strict=True):
-            self._flights[handle.native] = Flight(handle, job, carried)
+            payload = cast("dict[str, Any]", job.payload or {})
+            self._add(Flight(handle, job.on, payload["versions"], carried))
+
+    def find(
+        self,
+        handle: Handle,
+        on: tuple[str, ...],
+        calls: Sequence[dict[str, Any]],
+        versions: dict[str, int],
+    ) -> bool:
+        """Go on with a parcel that an earlier runner handed over; False: no such place is here."""
+        if not self._backend.knows(handle):
+            return False
+        self._add(Flight(handle, on, calls, versions, found=True))
+        return True
+
+    def _add(self, flight: Flight) -> None:
+        self._flights[flight.handle] = flight
+        self._counts[flight.on] += 1
+
+    def _drop(self, flight: Flight) -> None:
+        del self._flights[flight.handle]
+        self._counts[flight.on] -= 1
+
+    def place(self, flight: Flight) -> str:
+        """Return the name of the place where a parcel is; nothing for this machine."""
+        name = self._backend.now(flight.handle).backend
+        return "" if name == LOCAL else name
+
+    def leave(self) -> None:
+        """Let go of parcels at places that outlive this process: the next runner finds them."""
+        for flight in list(self._flights.values()):
+            if self._backend.lasts(flight.handle):
+                self._drop(flight)
 
     def wait(self, timeout_s: float) -> None:
         """Return when something may have changed; with nothing under way, when the time is over."""
@@ -86,7 +162,7 @@ class Flights:
             if status.state.ended:
                 yield from self._unsaid(flight, status)
                 gone.append(flight.handle)
-                del self._flights[flight.handle.native]
+                self._drop(flight)
         if gone:
             self._backend.forget(gone)
 
@@ -113,8 +189,7 @@ class Flights:
             return
         now = time.time()
         reason = status.reason.value if status.reason is not None else "lost"
-        payload = cast("dict[str, Any]", flight.job.payload or {})
-        for call in payload["versions"]:
+        for call in flight.calls:
             index = flight.versions.pop(call["v"], None)
             if index is not None:
                 yield (

@@ -13,7 +13,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ems.compute.job import Job
@@ -40,10 +40,19 @@ class Loading:
     """Makes jobs of versions. Outputs and attempts go to folders at this place."""
 
     def __init__(
-        self, store: Store, specs: Specs, bundle: Bundle, results: Results, inputs: Inputs, run: str
+        self,
+        store: Store,
+        specs: Specs,
+        bundle: Bundle,
+        results: Results,
+        inputs: Inputs,
+        run: str,
+        near: Callable[[tuple[str, ...]], bool],
     ) -> None:
         self._store, self._specs, self._bundle, self._results = store, specs, bundle, results
         self._inputs, self._run = inputs, run
+        self.near = near
+        """Whether a job for these targets may run on this machine."""
         self._streams = True
         self.unread = Unread(specs)
 
@@ -83,7 +92,7 @@ class Loading:
         spec, options = self._specs.of(task), self._specs.options(task)
         self._bundle.add(self._specs.all)
         objects = self._store.objects
-        places = self._places(board, calls)
+        places = self._places(board, calls, near=self.near(options.on))
         payload = {
             "schema": SCHEMA,
             "parcel": f"{self._run}-{next(_serial)}",
@@ -106,10 +115,19 @@ class Loading:
             timeout_s=options.timeout_s,
             spot=options.spot,
             on=options.on,
+            key=_mark(calls),
+            image=spec.image,
         )
 
-    def _places(self, board: Board, calls: list[dict[str, Any]]) -> dict[str, Any]:
-        """Return where the files among the arguments lie that are not in the store."""
+    def on(self, task: Any) -> tuple[str, ...]:
+        """Return the targets that a task names; none where it leaves that to the run."""
+        return self._specs.options(task).on
+
+    def _places(self, board: Board, calls: list[dict[str, Any]], *, near: bool) -> dict[str, Any]:
+        """Return where the files among the arguments lie that are not in the store.
+
+        What the store has is brought to this machine where a worker on it may need it (`near`).
+        """
         known = board.graph.places
         found: dict[str, Any] = {}
         needed = [digest for call in calls for digest, _ in files_of(list(call["args"].values()))]
@@ -118,7 +136,7 @@ class Loading:
                 found[digest] = self._place(os.path.abspath(known[digest]), digest)
             elif digest in board.graph.blobs:
                 self._store.objects.put_bytes(board.graph.blobs.pop(digest))
-            else:
+            elif near:
                 self._store.objects.local_path(digest)
         return found
 
@@ -178,7 +196,7 @@ class Loading:
 def _mark(calls: list[dict[str, Any]]) -> str:
     """Return what tells a parcel from every other: of its versions, generations and attempts."""
     text = "\n".join(f"{call['v']} {call['gen']} {call['try']}" for call in calls)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
 
 
 def recorded_args(board: Board, node: Node, names: Sequence[str]) -> dict[str, Any]:

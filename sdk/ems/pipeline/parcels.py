@@ -1,7 +1,8 @@
 """Packing ready versions into parcels: one for long tasks, many together for short ones.
 
-Pure. A parcel is to take a few hundredths of a second, so that handing it over costs little beside
-it and nobody waits behind a full one. How long a task takes is learned as results come in.
+Pure. A parcel is to take so long that handing it over costs little beside it, and no longer: a few
+hundredths of a second for this machine, some seconds for a cluster. How long a task takes is
+learned as results come in.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 
-PARCEL_SECONDS = 0.03
 MOST_VERSIONS = 64
 MOST_CHARACTERS = 256 * 1024
 _WEIGHT = 0.25
+SCOUTS = 64
+"""Where handing over is dear, so many go alone before it is known how long a task takes."""
+SCOUTS_S = 30.0
+"""A task that has not ended after so long is worth a parcel of its own."""
 
 
 class Pace:
@@ -30,21 +34,31 @@ class Pace:
         else:
             self.seconds += _WEIGHT * (max(seconds, 1e-6) - self.seconds)
 
-    def versions(self) -> int:
-        """Return how many versions make a parcel."""
+    def versions(self, parcel_s: float) -> int:
+        """Return how many versions make a parcel that is to take so long."""
         if self.seconds == 0.0:
             return 1
-        return max(1, min(MOST_VERSIONS, int(PARCEL_SECONDS / self.seconds)))
+        return max(1, min(MOST_VERSIONS, int(parcel_s / self.seconds)))
 
 
 class Lane:
     """Ready versions that may travel together, first come first served."""
 
-    __slots__ = ("pace", "waiting")
+    __slots__ = ("began", "pace", "scouts", "waiting")
 
     def __init__(self) -> None:
         self.pace = Pace()
+        self.scouts = 0
+        self.began = 0.0
         self.waiting: deque[int] = deque()
+
+    def rests(self, parcel_s: float, now: float) -> bool:
+        """Whether nothing goes before it is known how long the first ones take."""
+        if self.pace.seconds or parcel_s < 1.0:
+            return False
+        if self.scouts == 0:
+            self.began = now
+        return self.scouts >= SCOUTS and now - self.began < SCOUTS_S
 
 
 class Lanes:
@@ -56,6 +70,9 @@ class Lanes:
 
     def __len__(self) -> int:
         return self._count
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._lanes
 
     def add(self, key: Hashable, index: int, *, first: bool = False) -> None:
         """Queue a version; `first` puts it at the head, as for a retry."""
@@ -73,21 +90,26 @@ class Lanes:
             found = self._lanes[key] = Lane()
         return found
 
-    def take(self, slots: int) -> tuple[Hashable, list[int]] | None:
+    def take(
+        self, slots: int, parcel_s: float, now: float = 0.0
+    ) -> tuple[Hashable, list[int]] | None:
         """Return the next parcel's key and versions: of the lane whose head was written first.
 
-        Never more than an even share of the lane among `slots`, so that all have work to the end.
+        It is to take `parcel_s`. Never more than an even share of the lane among `slots`, so that
+        all have work to the end.
         """
         best: tuple[int, Hashable] | None = None
         for key, lane in self._lanes.items():
-            if lane.waiting and (best is None or lane.waiting[0] < best[0]):
+            first = bool(lane.waiting) and (best is None or lane.waiting[0] < best[0])
+            if first and not lane.rests(parcel_s, now):
                 best = (lane.waiting[0], key)
         if best is None:
             return None
         lane = self._lanes[best[1]]
         share = -(-len(lane.waiting) // max(1, slots))
-        count = min(lane.pace.versions(), share)
+        count = min(lane.pace.versions(parcel_s), share)
         taken = [lane.waiting.popleft() for _ in range(count)]
+        lane.scouts += 1
         self._count -= count
         return best[1], taken
 

@@ -57,8 +57,8 @@ class Recorder:
         self._author = author
         self._objects = objects
 
-    def record(self, work: Work, end: Message, log: str) -> Record:
-        """Return the entry of a version that ended well."""
+    def record(self, work: Work, end: Message, log: str, place: str = "") -> Record:
+        """Return the entry of a version that ended well; `place` where that is not this machine."""
         files: list[Any] = list(end.get("files") or ())
         out = self._short(end["out"], INLINE_OUT_CHARACTERS, files)
         asked = work.resources
@@ -77,15 +77,15 @@ class Recorder:
             files=files,
             cpu_s=end["cpu_s"],
             rss_mib=end["rss_mib"],
-            place=self._author.place,
+            place=place or self._author.place,
             who=self._author.who,
             log=self._text(log, files),
             metrics=self._short(end.get("metrics") or [], INLINE_TEXT_CHARACTERS, files),
             asked={"cpus": asked.cpus, "memory_gib": asked.memory_gib, "gpus": asked.gpus},
         )
 
-    def failed(self, work: Work, end: Message, log: str) -> Failed:
-        """Return the entry of an attempt that failed."""
+    def failed(self, work: Work, end: Message, log: str, place: str = "") -> Failed:
+        """Return the entry of an attempt that failed; `place` where that is not this machine."""
         files: list[Any] = []
         return Failed(
             v=work.version,
@@ -106,7 +106,7 @@ class Recorder:
             rss_mib=end.get("rss_mib", 0.0),
             log=self._text(log, files),
             metrics=self._short(end.get("metrics") or [], INLINE_TEXT_CHARACTERS, files),
-            place=self._author.place,
+            place=place or self._author.place,
             who=self._author.who,
         )
 

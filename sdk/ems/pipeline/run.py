@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ems import errors
 from ems.errors import EmsError
 from ems.pipeline.board import State
 from ems.pipeline.bundle import Bundle
-from ems.pipeline.flights import Flights
+from ems.pipeline.flights import Flights, Places
 from ems.pipeline.graph import Kind
 from ems.pipeline.loading import Loading
 from ems.pipeline.losses import Losses
@@ -28,11 +28,12 @@ from ems.pipeline.runner import Policy, Runner
 from ems.pipeline.tally import Tally
 from ems.pipeline.written import Written, result_tree
 from ems.store.entries import Ended
+from ems.store.entries import Handle as HandleEntry
 from ems.store.entries import Run as RunEntry
 from ems.worker.values import load
 
 if TYPE_CHECKING:
-    from ems.compute.backend import Backend
+    from ems.compute.job import Handle, Job
     from ems.store.entries import Record
     from ems.store.store import Store, Writer
 
@@ -138,8 +139,7 @@ def execute(
     written: Written,
     facts: Facts,
     store: Store,
-    start_backend: Callable[[], Backend],
-    slots: int,
+    places: Places,
     bundles: Any,
     observer: Observer,
     policy: Policy,
@@ -147,7 +147,7 @@ def execute(
 ) -> Run:
     """Run a written pipeline to its end and record how it went.
 
-    `start_backend` is called when something has to run; `hold` is held while the runner goes on, so
+    `hold` is held while the runner goes on, so
     that a signal can reach it. Raises StoreError where results can't be kept.
     """
     began, since = time.time(), time.monotonic()
@@ -159,9 +159,7 @@ def execute(
             RunEntry(facts.id, written.name, written.file, dict(written.params), facts.who,
                      facts.host, began, list(facts.argv))
         )  # fmt: skip
-        runner = _runner(
-            written, facts, store, writer, start_backend, slots, bundles, observer, policy
-        )
+        runner = _runner(written, facts, store, writer, places, bundles, observer, policy)
         with hold(runner):
             try:
                 runner.run(written.wanted)
@@ -178,8 +176,7 @@ def _runner(
     facts: Facts,
     store: Store,
     writer: Writer,
-    start_backend: Callable[[], Backend],
-    slots: int,
+    places: Places,
     bundles: Any,
     observer: Observer,
     policy: Policy,
@@ -189,8 +186,8 @@ def _runner(
         board=written.board,
         store=store,
         writer=writer,
-        flights=Flights(start_backend, slots),
-        loading=_loading(written, facts, store, bundles),
+        flights=Flights(places, partial(_tell, writer)),
+        loading=_loading(written, facts, store, bundles, places),
         recorder=Recorder(author, store.objects),
         results=written.results,
         observer=observer,
@@ -198,9 +195,21 @@ def _runner(
     )
 
 
-def _loading(written: Written, facts: Facts, store: Store, bundles: Any) -> Loading:
+def _loading(written: Written, facts: Facts, store: Store, bundles: Any, places: Places) -> Loading:
     bundle = Bundle(bundles, written.specs.root, store.objects.put_bytes)
-    return Loading(store, written.specs, bundle, written.results, written.graph.inputs, facts.id)
+    specs, inputs = written.specs, written.graph.inputs
+    return Loading(store, specs, bundle, written.results, inputs, facts.id, places.near)
+
+
+def _tell(writer: Writer, going: Sequence[tuple[Handle, Job]]) -> None:
+    """Write down what is about to be handed to a place that outlives this process, before it is."""
+    for handle, job in going:
+        payload: Any = job.payload
+        for call in payload["versions"]:
+            writer.handle(
+                HandleEntry(call["v"], call["gen"], handle.backend, handle.native, handle.region)
+            )
+    writer.flush()
 
 
 def _served(written: Written, facts: Facts, store: Store, policy: Policy, since: float) -> Run:

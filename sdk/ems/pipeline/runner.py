@@ -10,6 +10,7 @@ import time
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ems.compute.job import Handle
 from ems.pipeline.board import DONE, BadPick, Board, Changed, Lost, State, Trouble
 from ems.pipeline.losses import Losses
 from ems.pipeline.observer import Failure, Observer, Snapshot
@@ -66,7 +67,8 @@ class Runner:
         self._store, self._writer, self._flights = store, writer, flights
         self._loading, self._recorder, self._results = loading, recorder, results
         self._observer, self._policy = observer, policy
-        self._lanes = Lanes()
+        self._lanes: dict[tuple[str, ...], Lanes] = {}
+        """Queued versions by the targets that they may go to."""
         self._nodes_of: dict[bytes, list[int]] = {}
         self._found: dict[bytes, str] = {}
         self._busy: dict[bytes, int] = {}
@@ -89,7 +91,7 @@ class Runner:
         while True:
             self._resolve()
             self._dispatch()
-            if not (self._flights or self._busy or self._lanes or self.board.ready):
+            if not (self._flights or self._busy or self._waiting() or self.board.ready):
                 if not self._stopping and self._restore(wanted):
                     continue
                 break
@@ -156,9 +158,25 @@ class Runner:
             else:
                 self._queue(version, index)
 
+    def _waiting(self) -> bool:
+        return any(self._lanes.values())
+
     def _queue(self, version: bytes, index: int, *, first: bool = False) -> None:
         self._queued[index] = version
-        self._lanes.add(self._lane(index), index, first=first)
+        lanes, key = self._lanes_for(index), self._lane(index)
+        if key not in lanes:
+            self._recall_pace(lanes, index)
+        lanes.add(key, index, first=first)
+
+    def _recall_pace(self, lanes: Lanes, index: int) -> None:
+        """Start from how long the task took in earlier runs, where a first guess is worth it."""
+        task = self.board.graph.nodes[index].task
+        if self._flights.ahead(self._loading.on(task)).parcel_s >= 1.0:
+            for seconds in self._store.durations([task.name]).values():
+                lanes.lane(self._lane(index)).pace.learn(seconds)
+
+    def _lanes_for(self, index: int) -> Lanes:
+        return self._lanes.setdefault(self._loading.on(self.board.graph.nodes[index].task), Lanes())
 
     def _forced(self, version: bytes, index: int) -> bool:
         """Whether a call runs though it is recorded; the record stays until another is there."""
@@ -183,19 +201,26 @@ class Runner:
     # -- queued → under way ---------------------------------------------------------------------
 
     def _dispatch(self) -> None:
-        if self._stopping or not self._lanes:
+        if self._stopping:
             return
+        parcels = [parcel for on, lanes in self._lanes.items() for parcel in self._take(on, lanes)]
+        if parcels:
+            self._claim(parcels)
+
+    def _take(self, on: tuple[str, ...], lanes: Lanes) -> list[list[int]]:
+        """Return the next parcels for these targets, as many as may be under way."""
         parcels: list[list[int]] = []
-        room = 2 * self._flights.slots - len(self._flights)
+        if not lanes:
+            return parcels
+        room, ahead = self._flights.room(on), self._flights.ahead(on)
         while len(parcels) < room:
-            taken = self._lanes.take(self._flights.slots)
+            taken = lanes.take(ahead.slots, ahead.parcel_s, time.monotonic())
             if taken is None:
                 break
             ready = [index for index in taken[1] if self._inputs_stand(index)]
             if ready:
                 parcels.append(ready)
-        if parcels:
-            self._claim(parcels)
+        return parcels
 
     def _inputs_stand(self, index: int) -> bool:
         """Whether a queued call may start: what it reads from the store is there, and sound."""
@@ -260,7 +285,29 @@ class Runner:
             self._queued[self._busy[version]] = version
             self._observer.waited(self._label(self._busy[version]), runner)
         won = [[i for i in parcel if self._version(i) in result.won] for parcel in parcels]
-        self._submit([parcel for parcel in won if parcel])
+        found = self._find(result.gens)
+        left = [[i for i in parcel if i not in found] for parcel in won]
+        self._submit([parcel for parcel in left if parcel])
+
+    def _find(self, gens: Mapping[bytes, int]) -> set[int]:
+        """Go on with what runners before this one handed to places that outlive them."""
+        again = [version for version, gen in gens.items() if gen > 1]
+        held = self._store.held(again) if again else {}
+        parcels: dict[Handle, list[int]] = {}
+        for version, last in held.items():
+            if last.gen == gens[version] - 1 and version not in self._force:
+                handle = Handle(last.backend, last.native, last.region)
+                parcels.setdefault(handle, []).append(self._nodes_of[version][0])
+        found: set[int] = set()
+        for handle, indices in parcels.items():
+            calls = {index: call for index in indices if (call := self._call(index)) is not None}
+            carried = {call["v"]: index for index, call in calls.items()}
+            on = self._loading.on(self.board.graph.nodes[indices[0]].task)
+            if carried and self._flights.find(handle, on, list(calls.values()), carried):
+                for index in calls:
+                    self.board.flying(index)
+                found.update(indices)
+        return found
 
     def _submit(self, parcels: list[list[int]]) -> None:
         jobs: list[Job] = []
@@ -303,6 +350,8 @@ class Runner:
     # -- under way → recorded -------------------------------------------------------------------
 
     def _collect(self) -> None:
+        if self.stopped == "unfinished":
+            self._flights.leave()
         if self._cancels:
             self._flights.cancel(self._policy.grace_s if self._cancels == 1 else 0.0)
         elif self._stopping:
@@ -325,11 +374,11 @@ class Runner:
         log, unseen = self._flights.log(flight, end.get("log"))
         if unseen:
             self._observer.output(work.label, unseen)
-        lane = self._lanes.lane(self._lane(index))
+        lane = self._lanes_for(index).lane(self._lane(index))
         if end["ok"]:
             lane.pace.learn(end["t1"] - end["t0"])
             self._loading.publish(end)
-            entry = self._recorder.record(work, end, log)
+            entry = self._recorder.record(work, end, log, self._flights.place(flight))
             self._writer.record(entry, replace=version in self._force)
             self._force.discard(version)
             self._results.keep(version, entry.out, entry.content)
@@ -340,11 +389,18 @@ class Runner:
             self._writer.release([version])
             self.board.states[index] = State.WAITING
             return
-        self._attempt_failed(index, work, self._loading.explained(end), log)
+        if flight.found and end["reason"] in ("lost", "canceled", "preempted"):
+            self._tries[index] -= 1  # whoever handed it over counted that attempt
+            self._again(version, index)
+            return
+        self._attempt_failed(index, work, self._loading.explained(end), log, flight)
 
-    def _attempt_failed(self, index: int, work: Work, end: Mapping[str, Any], log: str) -> None:
+    def _attempt_failed(
+        self, index: int, work: Work, end: Mapping[str, Any], log: str, flight: Flight
+    ) -> None:
         self._store.refresh()  # a store that is gone must not look like the task's fault
-        self._writer.failed(self._recorder.failed(work, end, log))
+        place = self._flights.place(flight)
+        self._writer.failed(self._recorder.failed(work, end, log, place))
         failure = failure_of(work, end, log, self._upstream(index))
         version = bytes.fromhex(work.version)
         if end["reason"] == "input_missing" and not self._stopping:

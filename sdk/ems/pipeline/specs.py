@@ -40,6 +40,8 @@ class Spec:
     code: Code
     env: Mapping[str, str]
     environment: str
+    image: str = ""
+    """The reference of the image that is declared; its digest is among the parts."""
     template: str = ""
     outputs: tuple[tuple[str, str], ...] = ()
     salt: str = ""
@@ -177,6 +179,7 @@ class Specs:
             code=code,
             env=environment.parts(code.packages),
             environment=environment.key,
+            image=environment.reference,
             salt="" if options.cache else self._run,
         )
 
@@ -192,6 +195,7 @@ class Specs:
             code=code,
             env=environment.parts(code.packages),
             environment=environment.key,
+            image=environment.reference,
             template=task.template,
             outputs=tuple(sorted(task.outputs.items())),
             salt="" if options.cache else self._run,

@@ -216,7 +216,7 @@ def options_of(
         resources=Resources.of(cpus, memory, gpus, gpu_kind, disk),
         timeout_s=None if timeout is None else seconds(timeout),
         retries=retries,
-        on=(on,) if isinstance(on, str) else tuple(on),
+        on=tuple(word for word in ((on,) if isinstance(on, str) else on) if word),
         spot=spot,
         name=name,
         cache=cache,

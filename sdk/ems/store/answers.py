@@ -39,6 +39,15 @@ class ClaimResult(NamedTuple):
     """Generation of each version won: 1, or more after a takeover, a release or a revocation."""
 
 
+class Held(NamedTuple):
+    """The last job that a backend held for a version, and the claim's generation it was for."""
+
+    gen: int
+    backend: str
+    native: str
+    region: str = ""
+
+
 class RunSummary(NamedTuple):
     """One line of `emsctl runs`.
 

@@ -21,6 +21,7 @@ from ems.store.entries import (
     Drop,
     Ended,
     Failed,
+    Handle,
     Keep,
     Record,
     Release,
@@ -92,6 +93,14 @@ class Applier:
             self._write()  # a record settles the claims before it, not those after it
         self._claims += [(v, gen, runner) for v in versions]
 
+    def _handle(self, entry: Handle, place: Place) -> None:
+        self._db.execute(
+            "insert into handles values(?,?,?,?,?) on conflict(v) do update set gen=excluded.gen,"
+            " backend=excluded.backend, native=excluded.native, region=excluded.region"
+            " where excluded.gen >= handles.gen",
+            (bytes.fromhex(entry.version), entry.gen, entry.backend, entry.native, entry.region),
+        )
+
     def _failed(self, entry: Failed, place: Place) -> None:
         self._tries.append((bytes.fromhex(entry.v), place.n, place.start, place.length))
 
@@ -144,6 +153,7 @@ class Applier:
     _BY_KIND: Mapping[type, Callable[[Any, Any, Place], None]] = {
         Record: _record,
         Claim: _claim,
+        Handle: _handle,
         Failed: _failed,
         Revoke: _revoke,
         Release: _release,

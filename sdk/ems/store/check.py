@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from ems.store.commit import replay
 from ems.store.index import Index
+from ems.store.jobs import JobRecords
 from ems.store.log import name
 from ems.store.reach import History, read_log
 
@@ -37,7 +38,8 @@ def check(store: Store, *, all_objects: bool = False, seed: int = 0) -> list[Fin
     Objects are read and hashed: a sample of them, or all.
     """
     history = read_log(store)
-    return [*_log(history), *_objects(store, history, all_objects, seed), *_index(store)]
+    objects = _objects(store, history, all_objects, seed)
+    return [*_log(history), *objects, *_jobs(store), *_index(store)]
 
 
 def _log(history: History) -> Iterator[Finding]:
@@ -80,6 +82,17 @@ def _missing(store: Store, history: History, there: Iterable[str]) -> Iterator[F
             yield Finding(
                 f"run {run}", f"its list of tasks, {facts.nodes}, is missing", "run it again"
             )
+
+
+def _jobs(store: Store) -> Iterator[Finding]:
+    """Name records of jobs that can't be read, and objects of theirs that are gone."""
+    records = JobRecords(store.root)
+    for key, what in records.faults():
+        yield Finding(key, what, "delete it: the jobs go on, and nothing is known of them here")
+    named = dict(records.objects())
+    for digest in sorted(named.keys() - store.objects.exists(named.keys())):
+        what = f"object {digest} is missing"
+        yield Finding(f"job {named[digest]}", what, "emsctl job submit: once more")
 
 
 def _index(store: Store) -> Iterator[Finding]:

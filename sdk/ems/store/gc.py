@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ems.store import litter
 from ems.store.entries import Revoke
+from ems.store.jobs import JobRecords
 from ems.store.layout import TEMP
 from ems.store.reach import History, Needs, Reach, RunFacts, read_log
 from ems.store.root import Stat
@@ -83,6 +84,7 @@ def find_garbage(
     for runner in heads:
         needed |= history.claimed.get(runner, set())
     held = reach.objects(_held(history, kept, needed, min(heads.values(), default=history.head)))
+    held |= reach.objects([JobRecords(store.root).needs()])  # jobs are kept as long as the store
     now = store.now()
     there = list(store.root.list("objects/"))
     old = [s for s in there if now - s.mtime > grace_s]
@@ -179,7 +181,7 @@ def _leftovers(
     for stat in old:
         if not _is_object(stat.key.rpartition("/")[2]):
             yield stat
-    for prefix in ("log/", "runners/"):
+    for prefix in ("log/", "runners/", "jobs/"):
         for stat in store.root.list(prefix):
             name = stat.key.rpartition("/")[2]
             if name.startswith(TEMP):
@@ -205,7 +207,8 @@ def _needed_since(store: Store, head: int) -> set[str]:
     for segments in store.log.all(head):
         history.read(segments)
     runs = (facts.needs for facts in history.runs.values())
-    return Reach(store).objects([*(needs for _, needs in history.winners.values()), *runs])
+    jobs = JobRecords(store.root).needs()
+    return Reach(store).objects([*(needs for _, needs in history.winners.values()), *runs, jobs])
 
 
 def _still_old(store: Store, key: str, grace_s: float) -> bool:

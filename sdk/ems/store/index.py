@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from ems.store import sql
-from ems.store.answers import Hit
+from ems.store.answers import Held, Hit
 from ems.store.applying import Applier, median
 from ems.store.database import connect, create, is_broken, memory, writing
 from ems.store.segment import Place, Segment
@@ -104,6 +104,10 @@ class Index:
                 for v, gen, holder, content, files in sql.states(db, versions)
             }
         )
+
+    def held(self, versions: Sequence[bytes]) -> dict[bytes, Held]:
+        """Return the last job that a backend held for each version."""
+        return self._do(lambda db: {row[0]: Held(*row[1:]) for row in sql.handles(db, versions)})
 
     def places(self, versions: Sequence[bytes]) -> dict[bytes, Place]:
         """Return where the winners' lines lie."""

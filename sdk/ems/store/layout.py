@@ -16,7 +16,7 @@ TOP = ("log", "objects", "runners")
 """Made once; where one is missing later, the store is damaged or gone."""
 OPEN = os.O_RDONLY | os.O_CLOEXEC
 IGNORED = ".gitignore"
-_KNOWN = frozenset({*TOP, "attempts", "links", "runs", "scratch", IGNORED})
+_KNOWN = frozenset({*TOP, "attempts", "jobs", "links", "runs", "scratch", IGNORED})
 
 
 def open_folder(path: Path) -> int | None:

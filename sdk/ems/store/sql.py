@@ -14,7 +14,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any
 
-SCHEMA = 2
+SCHEMA = 3
 TABLES = """
 create table applied(id integer primary key, value int, head blob);
 create table runners(id integer primary key, name text unique);
@@ -25,6 +25,9 @@ create table versions(
     content text,                -- of the winner; null: there is none
     files int,                   -- has the winner objects?
     n int, start int, length int -- where the winner's line lies
+) without rowid;
+create table handles(           -- the last job that a backend held for a version
+    v blob primary key, gen int, backend text, native text, region text
 ) without rowid;
 create table tries(v blob, n int, start int, length int);
 create index tries_v on tries(v);
@@ -94,6 +97,14 @@ def places(
 ) -> Iterator[tuple[bytes, int, int, int]]:
     """Yield version and place of the winner."""
     ask = "select v, n, start, length from versions where content is not null and v in "
+    return _ask_many(db, ask, versions)
+
+
+def handles(
+    db: sqlite3.Connection, versions: Sequence[bytes]
+) -> Iterator[tuple[bytes, int, str, str, str]]:
+    """Yield version, generation, backend, native id and region of the last job for each."""
+    ask = "select v, gen, backend, native, region from handles where v in "
     return _ask_many(db, ask, versions)
 
 

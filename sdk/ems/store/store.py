@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar, cast
 
 from ems.errors import StoreError
 from ems.settings import cache_folder
-from ems.store.answers import Attempt, Hit, RunInfo, RunSummary, as_bytes
+from ems.store.answers import Attempt, Held, Hit, RunInfo, RunSummary, as_bytes
 from ems.store.commit import Committer, replay
 from ems.store.entries import Arrived, Failed, Record, decode
 from ems.store.far import Far
@@ -129,6 +129,10 @@ class Store:
     def lookup(self, versions: Sequence[bytes]) -> dict[bytes, Hit]:
         """Return those of the versions that are recorded. As of the last refresh."""
         return self.index.lookup(versions)
+
+    def held(self, versions: Sequence[bytes]) -> dict[bytes, Held]:
+        """Return the last job that a backend held for each of the versions. As of the refresh."""
+        return self.index.held(versions)
 
     def record(self, version: str | bytes) -> Record | None:
         """Return the whole record of a version."""

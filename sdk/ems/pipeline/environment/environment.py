@@ -64,6 +64,8 @@ class Environment:
     lock: Lock | None = None
     source: str = ""
     image: str = ""
+    """The digest, which is what an image is; `reference` is where it is had, and not hashed."""
+    reference: str = ""
     modules: tuple[tuple[str, str], ...] = ()
 
     @classmethod
@@ -103,6 +105,7 @@ class Environment:
             lock=lock,
             source=str(words[files[0]]) if files else "",
             image=_image(words.get("image")),
+            reference=str(words.get("image") or ""),
             modules=tuple(_modules(words.get("modules", ()))),
         )
 

@@ -1,0 +1,281 @@
+"""Submit, ask about, cancel and watch jobs of one store, one or thousands at a time.
+
+Knows the store's records and one backend, which it opens when it is first needed. Does not know
+how either is found (`ems.jobs.calls` does), nor how anything is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ems.compute.jobfile.fault import Steps
+from ems.compute.jobfile.reading import Read, read_file, read_value
+from ems.compute.machine import CAPABILITIES as HERE
+from ems.errors import EmsError, UsageError
+from ems.jobs.fetching import fetch
+from ems.jobs.finding import Finding, Named, followed
+from ems.jobs.following import Followed, Following
+from ems.jobs.preparing import Prepared, Preparing, choose_first, name_of, submission_of
+from ems.jobs.types import JobEvent, JobHandle, JobInfo
+from ems.store.jobs import JobRecords, Ledger
+
+if TYPE_CHECKING:
+    from ems.compute.backend import Backend
+    from ems.compute.job import Handle
+    from ems.store.store import Store
+
+Wanted = str | os.PathLike[str] | Mapping[str, object] | Sequence[Mapping[str, object]]
+"""What can be submitted: a file's path, a job, or a list of jobs."""
+Choose = Callable[[Sequence[Prepared]], Sequence[str]]
+PATIENCE_S = 120.0
+GRACE_S = 30.0
+_BEAT_S = 0.5
+_ANSWER_S = 10.0
+
+
+class Jobs:
+    """The jobs of a store. `choose` says where each goes; by default to its first target.
+
+    A target is settled before anything is handed over, so that whoever goes on asks at the same
+    place.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        open_backend: Callable[[], Backend],
+        *,
+        cache: Path,
+        who: str = "",
+        choose: Choose | None = None,
+        now: Callable[[Handle], Handle] = lambda handle: handle,
+    ) -> None:
+        self._store, self._make, self._cache, self._who = store, open_backend, cache, who
+        self._choose, self._now = choose, now
+        self._records = JobRecords(store.root)
+        self._backend: Backend | None = None
+        self._begun: dict[tuple[str, int], Handle] = {}
+
+    def close(self) -> None:
+        """Let go of the backend: jobs of this machine end, all others go on."""
+        if self._backend is not None:
+            self._backend.close()
+            self._backend = None
+
+    def _open(self) -> Backend:
+        if self._backend is None:
+            self._backend = self._make()
+        return self._backend
+
+    # -- submitting -------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        wanted: Wanted,
+        *,
+        on: str | Sequence[str] | None = None,
+        changes: Mapping[Steps, object] | None = None,
+        detach: bool = False,
+        patience_s: float | None = PATIENCE_S,
+    ) -> list[JobHandle]:
+        """Write jobs down, hand them over, and return once their places have them.
+
+        `changes` are set in each job first. `detach`: they must outlive this process. With
+        `patience_s` None nobody waits for their places: `watch` does. Raises UsageError, with
+        nothing submitted, for what can't be.
+        """
+        changes = {**(changes or {}), **({("on",): on} if on else {})}
+        read = _read(wanted, changes)
+        preparing = Preparing(self._store.objects, self._cache, read.folder)
+        self._store.committer.may_write()
+        prepared = [preparing.prepare(spec) for spec in read.jobs]
+        targets = self._targets(prepared, detach=detach)
+        self._store.objects.sync()
+        submission = self._records.create(
+            name_of(read),
+            lambda id: submission_of(prepared, targets, id, self._who, read.folder),
+        )
+        jobs = followed(Ledger(submission), self._store.url)
+        following = self._following(jobs)
+        following.hand_over()
+        if patience_s is not None:
+            self._wait_handed(following, submission.id, patience_s)
+        return [each.ref for each in jobs]
+
+    def _targets(self, prepared: Sequence[Prepared], *, detach: bool) -> Sequence[str]:
+        """Return where each job goes; UsageError where it can't be, or can't be left alone."""
+        choose = self._choose or choose_first(self._open().capabilities)
+        targets = choose(prepared)
+        for each, target in zip(prepared, targets, strict=True):
+            if detach and target in HERE.targets:
+                raise UsageError(
+                    f"job {each.spec.name}",
+                    f"on {target!r} ends with this process, and can't be left alone",
+                    "without -d, or a target of kind `ssh: here` in .ems.yaml and --on its name",
+                )
+        return targets
+
+    def _wait_handed(self, following: Following, id: str, patience_s: float) -> None:
+        until = time.monotonic() + patience_s
+        pause = 0.01
+        while left := following.note_handed():
+            if time.monotonic() > until:
+                why = next((t for each in following.live if (t := self._waits(each))), "no answer")
+                raise EmsError(
+                    f"job {id}",
+                    f"is written down, and {left} of {len(following.jobs)} are not handed over "
+                    f"yet: {why}",
+                    f"emsctl job watch {id}, which goes on with it",
+                )
+            time.sleep(pause)
+            pause = min(0.2, 2 * pause)
+
+    def _waits(self, each: Followed) -> str:
+        return self._open().waiting(each.handle) if each.handle is not None else ""
+
+    def _following(self, jobs: Sequence[Followed], *, tries: bool = True) -> Following:
+        return Following(
+            self._store, self._records, self._open, self._begun, jobs, tries=tries, now=self._now
+        )
+
+    # -- asking -----------------------------------------------------------------------------------
+
+    def find(self, named: Sequence[Named]) -> list[JobHandle]:
+        """Return the handles of jobs by id, start of an id, name or handle."""
+        return [each.ref for each in self._found(named)]
+
+    def _found(self, named: Sequence[Named]) -> list[Followed]:
+        return Finding(self._records, self._store.url).jobs(named)
+
+    def status(self, named: Sequence[Named] | None = None, *, recent: int = 20) -> list[JobInfo]:
+        """Return what is known of jobs, after asking their places once; of the recent ones if None.
+
+        A place that does not answer within ten seconds is not waited for.
+        """
+        finding = Finding(self._records, self._store.url)
+        jobs = finding.recent(recent) if named is None else finding.jobs(named)
+        following = self._following(jobs, tries=False)
+        self._ask(following)
+        return [self._info(following, each) for each in jobs]
+
+    def _ask(self, following: Following) -> None:
+        """Let places answer, and take in what they say."""
+        asked = [e.handle for e in following.live if e.handle is not None and not e.foreign]
+        if asked:
+            backend = self._open()
+            backend.poll(asked)
+            until = time.monotonic() + _ANSWER_S
+            while not all(backend.handed(asked)) and time.monotonic() < until:
+                backend.wait(0.1)
+        for _ in following.round(logs=False):
+            pass
+
+    def _info(self, following: Following, each: Followed) -> JobInfo:
+        status = None
+        if each.end is None and each.handle is not None and not each.foreign:
+            status = self._open().poll([each.handle])[0]
+        return following.info(each, status)
+
+    # -- canceling --------------------------------------------------------------------------------
+
+    def cancel(self, named: Sequence[Named], *, grace_s: float = GRACE_S) -> list[JobInfo]:
+        """End jobs and return what became of them; those that have ended stay as they are.
+
+        Running ones get SIGTERM, and SIGKILL after the grace.
+        """
+        jobs = self._found(named)
+        following = self._following(jobs, tries=False)
+        for each in following.live:
+            if each.foreign and not following.is_gone(each):
+                submission = each.ledger.submission
+                raise UsageError(
+                    f"job {each.ref.id}",
+                    f"runs in process {submission.pid} on {submission.host}, and only that one can "
+                    "end it",
+                    f"Ctrl-C there, or kill {submission.pid}",
+                )
+        following.hand_over()
+        handles = [e.handle for e in following.live if e.handle is not None and not e.foreign]
+        if handles:
+            self._open().cancel(handles, grace_s)
+        until = time.monotonic() + grace_s + 2 * _ANSWER_S
+        while True:
+            for _ in following.round(logs=False):
+                pass
+            if not following.live or time.monotonic() > until:
+                return [self._info(following, each) for each in jobs]
+            self._open().wait(_BEAT_S)
+
+    def mortal(self, named: Sequence[Named]) -> list[JobHandle]:
+        """Return those of the jobs that would end with this process, and have not ended."""
+        jobs = self._following(self._found(named), tries=False).live
+        return [e.ref for e in jobs if e.ref.target in HERE.targets and not e.foreign]
+
+    # -- watching ---------------------------------------------------------------------------------
+
+    def watch(
+        self,
+        named: Sequence[Named],
+        *,
+        from_start: bool = True,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[JobEvent]:
+        """Yield what happens to jobs until all have ended, or `stop` says so.
+
+        Lines come from the start, or from now on. What was written down and not handed over is
+        handed over; what fails is tried again as its job says.
+        """
+        jobs = self._found(named)
+        following = self._following(jobs)
+        following.hand_over()
+        if not from_start:
+            self._skip(jobs)
+        while True:
+            yield from following.round()
+            if not following.live or stop():
+                return
+            if any(each.foreign for each in following.live):
+                time.sleep(_BEAT_S)
+            else:
+                self._open().wait(_BEAT_S)
+
+    def _skip(self, jobs: Sequence[Followed]) -> None:
+        """Leave out what was written so far, as far as its place has answered."""
+        handles = [each.handle for each in jobs if each.handle is not None]
+        if handles:
+            self._open().poll(handles)
+            until = time.monotonic() + _ANSWER_S
+            while not all(self._open().handed(handles)) and time.monotonic() < until:
+                self._open().wait(0.1)
+        for each in jobs:
+            if each.handle is not None:
+                each.offset = self._open().logs(each.handle, 0)[1]
+
+    # -- results ----------------------------------------------------------------------------------
+
+    def log(self, info: JobInfo) -> bytes:
+        """Return all that an ended job wrote."""
+        return self._store.objects.read(info.log) if info.log else b""
+
+    def get(self, named: Sequence[Named], folder: Path) -> list[Path]:
+        """Copy the outputs of succeeded jobs into a folder, at their paths, and return these.
+
+        Of several jobs each has a folder of its own below, by its id.
+        """
+        jobs = self._found(named)
+        made: list[Path] = []
+        for each, info in zip(jobs, self.status([e.ref for e in jobs]), strict=True):
+            target = folder / each.ref.id if len(jobs) > 1 else folder
+            paths: Mapping[str, str] = each.entry.spec.get("outputs", {})
+            made += fetch(self._store.objects, info.outputs, paths, target)
+        return made
+
+
+def _read(wanted: Wanted, changes: Mapping[Steps, object]) -> Read:
+    if isinstance(wanted, (str, os.PathLike)):
+        return read_file(Path(wanted), changes)
+    return read_value(wanted, Path.cwd(), changes=changes)

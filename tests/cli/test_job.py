@@ -1,0 +1,64 @@
+"""`emsctl job`: a command and a file, what is printed, exit codes, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Told, call
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("EMS_STORE", raising=False)
+
+
+def tell(folder: Path, *words: str) -> Told:
+    try:
+        return call(folder, "--store", str(folder / "store"), "job", *words)
+    finally:
+        os.chdir(Path(__file__).parent)
+
+
+def test_a_command_is_run_and_can_be_looked_at_again(tmp_path: Path) -> None:
+    done = tell(tmp_path, "submit", "--name", "hello", "--", "sh", "-c", "echo hé; exit 3")
+    assert (done.code, done.out) == (100, "hé\n") and "failed" in done.err
+    rows = tell(tmp_path, "status", "-o", "json").json
+    assert [(r["state"], r["reason"], r["exit_code"]) for r in rows] == [("failed", "exit", 3)]
+    again = tell(tmp_path, "watch", "hello")
+    assert (again.code, again.out) == (100, "hé\n")
+    assert "did you mean 'hello'" in tell(tmp_path, "status", "helo").err
+
+
+def test_a_file_with_changes_and_outputs(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(
+        "name: t\ncommand: sh -c 'echo $SEED > o; echo $SEED'\noutputs: {o: o}\n"
+    )
+    done = tell(
+        tmp_path, "submit", "job.yaml", "--set", "variables.SEED=7", "--get", "got", "-o", "json"
+    )
+    lines = [json.loads(line) for line in done.lines]
+    assert done.code == 0 and {"event": "line", "text": "7"}.items() <= lines[-2].items()
+    assert (tmp_path / "got" / "o").read_text() == "7\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("submit",), "takes a file or a command"),
+        (("submit", "none.yaml"), "there is no such file"),
+        (("submit", "a.yaml", "--", "true"), "not a.yaml and `true"),
+        (("submit", "-d", "--", "true"), "can't be left alone"),
+        (("submit", "--set", "x", "--", "true"), "is not KEY=VALUE"),
+        (("submit", "--on", "moon", "--", "true"), "names no place"),
+        (("submit", "--cpus", "many", "--", "true"), "resources.cpus: 'many' does not fit"),
+        (("sumbit",), "did you mean 'submit'"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    done = tell(tmp_path, *words)
+    assert done.code == 2 and said in done.err

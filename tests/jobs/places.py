@@ -1,0 +1,42 @@
+"""What the tests of jobs run on: this machine, and a place that outlives processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from ems.compute.backend import Backend
+from ems.compute.local import LocalBackend
+from ems.compute.remote.folder import FolderSite
+from ems.compute.remote.spool import SpoolBackend
+from ems.jobs.jobs import Jobs
+from ems.store.store import Store
+from tests.contract.processes import Processes
+
+
+def store_in(home: Path) -> Store:
+    return Store.open(home / "store", cache=home / "cache", warn=lambda _: None)
+
+
+def local(home: Path) -> Jobs:
+    """Jobs on this machine, which end with this process."""
+    made = store_in(home)
+    cache = home / "cache"
+    return Jobs(made, lambda: LocalBackend(cpus=4, memory_gib=4, cache=cache), cache=cache)
+
+
+def spooled(home: Path) -> Backend:
+    """A place whose jobs are detached processes; `home` is all that two processes share."""
+    there, cache = home / "there", home / f"cache-{os.getpid()}"
+    objects = Store.open(home / "store", cache=cache, warn=lambda _: None).objects
+    return SpoolBackend(
+        "spooled", FolderSite(there), Processes(there), objects, cache, poll_s=0.05,
+        python=sys.executable,
+    )  # fmt: skip
+
+
+def durable(home: Path, backend: Callable[[Path], Backend] = spooled) -> Jobs:
+    """Jobs at a place that outlives this process."""
+    return Jobs(store_in(home), lambda: backend(home), cache=home / "cache", who="ann")
