@@ -26,6 +26,7 @@ import ems.errors
 import ems.settings
 from ems.cli.main import main as root
 from ems.compute.job import Reason
+from ems.compute.jobfile import schema
 from ems.pipeline.runner import RETRIED
 
 HERE = Path(__file__).resolve().parent
@@ -118,6 +119,15 @@ def records() -> str:
             _table(("key", ""), _coded(words.TREES)),
         ]
     )
+
+
+def job() -> str:
+    """Return the page of job files, from their types."""
+    page = [f"# Job files\n\n{NOTE}", words.JOB]
+    for kind in schema.KINDS:
+        page.append(f"## {kind.__name__}\n\n{_doc(kind)}")
+        page.append(_table(("key", "value", "default", ""), schema.rows(kind)))
+    return "\n".join(page)
 
 
 def _settings_keys() -> list[tuple[str, str, str]]:
@@ -288,6 +298,8 @@ PAGES = {
     "python.md": python,
     "settings.md": settings,
     "records.md": records,
+    "job.md": job,
+    "job.schema.json": schema.schema,
 }
 
 

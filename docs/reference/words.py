@@ -172,3 +172,25 @@ TREES = {
     "$range": "`[start, stop, step]`",
     "$npscalar": "`[dtype, text]` of a NumPy scalar",
 }
+
+JOB = """`job.json` or `job.yaml` holds one job, or a list, and `emsctl job submit` takes it;
+`ems.submit_job` takes the same keys as a mapping. Every fault is named with its key and line, and
+nothing is submitted where there is one. Editors that know JSON schema complete and check the file
+by [job.schema.json](job.schema.json).
+
+```yaml
+name: train
+command: python train.py --seed 3 --out {out.model}
+resources: {cpus: 4+, memory: 16, gpus: 1}
+environment: {requirements: requirements.txt}
+secrets: {WANDB_API_KEY: env:WANDB_API_KEY}
+inputs: {train.py: train.py, data: ../data}
+outputs: {model: model.pt}
+on: [robots, cluster]
+timeout: 2h
+retries: 2
+```
+
+A job on `local` lives as long as the command that submitted it. Gangs (`roles`) can be written
+down, and no place runs them yet.
+"""
