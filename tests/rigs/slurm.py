@@ -68,7 +68,7 @@ MpiDefault=none
 KillWait=2
 MinJobAge={min_job_age}
 SlurmdTimeout={node_timeout}
-MessageTimeout=5
+MessageTimeout=30
 SlurmdParameters=config_overrides
 DefMemPerCPU=500
 NodeName=DEFAULT CPUs=4 RealMemory=8000 State=UNKNOWN

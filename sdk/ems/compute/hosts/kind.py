@@ -33,7 +33,7 @@ class Hosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ssh: str | list[str]
     """A host, or several: `HOST`, `USER@HOST`, a name of ~/.ssh/config; `here`: this machine."""
     folder: str = "~/.ems-place"
-    """Where all that EMS needs lies there."""
+    """Where all that EMS needs lies there; relative to this file for `here`."""
     python: str = "python3"
     """The Python 3.8 or newer that runs the worker there."""
     slots: int | None = None
@@ -54,7 +54,8 @@ class _HostsKind:
         """Return a backend for each host."""
         limits, found = _limits(name, settings), list[Backend]()
         for place, host in _places(name, settings).items():
-            site = DeskSite(_link(host, settings), settings.folder, settings.python)
+            folder = _folder(host, settings, setting)
+            site = DeskSite(_link(host, settings), folder, settings.python)
             scheduler = HostScheduler(site, limits, tuple(dict.fromkeys((name, place))))
             found.append(
                 SpoolBackend(
@@ -68,21 +69,29 @@ class _HostsKind:
         """Ask each host for its Python, its slots and its disk."""
         limits = _limits(name, settings)
         return [
-            _look(place, host, settings, limits) for place, host in _places(name, settings).items()
+            _look(place, host, settings, setting, limits)
+            for place, host in _places(name, settings).items()
         ]
 
 
 KIND = _HostsKind()
 
 
-def _look(place: str, host: str, settings: Hosts, limits: Limits) -> Finding:
-    site = DeskSite(_link(host, settings), settings.folder, settings.python)
+def _look(place: str, host: str, settings: Hosts, setting: Setting, limits: Limits) -> Finding:
+    site = DeskSite(_link(host, settings), _folder(host, settings, setting), settings.python)
     try:
         return Finding(place, True, HostScheduler(site, limits, ()).version())
     except EmsError as error:
         return Finding(place, False, f"{error.subject}: {error.problem}", error.next_step)
     finally:
         site.close()
+
+
+def _folder(host: str, settings: Hosts, setting: Setting) -> str:
+    """Return the folder; a relative one starts at `.ems.yaml` here, elsewhere at the home."""
+    if host != HERE or settings.folder.startswith("~"):
+        return settings.folder
+    return str(setting.base / settings.folder)
 
 
 def _link(host: str, settings: Hosts) -> Line:
