@@ -71,7 +71,7 @@ GIVEN = {
     "EMS_CHECKPOINT": "for commands: a folder that a later attempt at the same version finds again",
     "EMS_JOB": "in a container of a place at S3: the address of the job that it is for",
     "EMS_JOBS": "the same for an array: the address of the list that the child chooses from",
-    "EMS_COURIER": "for the worker: another process carries its messages out, and it ends with that one",
+    "EMS_COURIER": "for the worker: another process carries its messages out, and it ends then",
     "EMS_SCRATCH": "for workers at S3: the folder for inputs and work, `$TMPDIR` by default",
     "EMS_GRACE_S": "for workers at S3: the seconds between SIGTERM and the end, 30 by default",
     "EMS_WORKER": "a mark by which EMS finds what a task left running, to end it",
