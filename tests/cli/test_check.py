@@ -20,7 +20,15 @@ def test_all_is_well(ask: Call, shared: Lab) -> None:
 
 def test_json(ask: Call) -> None:
     found = ask("check", "--all", "-o", "json").json
-    assert list(found) == ["machine", "versions", "settings", "store", "stack", "problems"]
+    assert list(found) == [
+        "machine",
+        "versions",
+        "settings",
+        "store",
+        "stack",
+        "places",
+        "problems",
+    ]
     assert found["machine"]["cpus"] > 0 and found["versions"]["ems"] == __version__
     store = found["store"]
     assert (store["runs"], store["exists"], store["writable"]) == (3, True, True)

@@ -178,7 +178,7 @@ def test_metrics_as_they_come(place: Place) -> None:
         def f():
             for step in range(3):
                 ems.report(step, reward=step / 2, note="ok")
-                time.sleep(0.1)
+                time.sleep(1)
             return 1
     """
     parcel = place.parcel(source, [("f", {})])

@@ -17,10 +17,13 @@ __all__ = [
     "Dir",
     "EmsError",
     "File",
+    "JobHandle",
+    "JobInfo",
     "Run",
     "RunFailed",
     "RunOptions",
     "UsageError",
+    "cancel_job",
     "command",
     "context",
     "files",
@@ -29,7 +32,10 @@ __all__ = [
     "pipeline",
     "report",
     "run",
+    "status_job",
+    "submit_job",
     "task",
+    "watch_job",
 ]
 
 
@@ -61,6 +67,22 @@ def run(*_: Any, **__: Any) -> Any:
         "ems.run was called inside a worker, while a task ran or its module was imported; call it "
         "under `if __name__ == '__main__':`"
     )
+
+
+class JobHandle:
+    """A job as `ems.submit_job` returns it; there are none inside a worker."""
+
+
+class JobInfo:
+    """How a job stands; here so that modules which name it can be imported."""
+
+
+def submit_job(*_: Any, **__: Any) -> Any:
+    """Refuse: a worker has no store to write a job down in."""
+    raise RuntimeError("ems: jobs are submitted and watched from a runner, not inside a task")
+
+
+status_job = cancel_job = watch_job = submit_job
 
 
 def task(function: Any = None, **_: Any) -> Any:

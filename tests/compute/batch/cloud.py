@@ -99,12 +99,16 @@ class Cloud:
         return [body for name, body in self.calls()[before:] if name == operation]
 
 
+ROOT = Path(__file__).resolve().parents[3]
+
+
 def started(folder: Path) -> tuple[subprocess.Popen[str], str]:
     """Start a server; return it and its address."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.compute.batch.server", str(folder)],
         stdout=subprocess.PIPE,
         text=True,
+        cwd=ROOT,
         env={name: v for name, v in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))},
     )
     assert process.stdout is not None

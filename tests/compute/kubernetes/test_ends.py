@@ -158,7 +158,8 @@ def test_another_process_goes_on_where_one_was_killed(lab: Lab) -> None:
 
     settings = json.dumps(msgspec.to_builtins(lab.settings()))
     words = [sys.executable, "-c", _SUBMITTER, str(lab.folder), settings]
-    first = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    root = Path(__file__).resolve().parents[3]
+    first = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=root)
     try:
         assert first.stdout is not None
         handle = Handle.from_json(json.loads(first.stdout.readline()))
