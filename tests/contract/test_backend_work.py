@@ -215,6 +215,7 @@ def test_large_values_both_ways_do_not_deadlock(place: Place) -> None:
         assert all(end["out"] == "A" * 100_000 for end in ends)
 
 
+@only(QUICK)
 def test_10_000_small_versions(place: Place) -> None:
     code = place.code("def f(n): return n + 1")
     jobs = [

@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -150,7 +151,7 @@ def test_a_laptop_submits_to_slurm_and_is_closed(
     )
     pipeline.edit("pipeline.py", ("parts: int = 6", "parts: int = 40"))
     (tmp_path / "shared").mkdir()
-    with Slurm(tmp_path / "slurm") as slurm:
+    with TemporaryDirectory(prefix="slurm-") as state, Slurm(Path(state)) as slurm:
         for name, value in slurm.variables.items():
             monkeypatch.setenv(name, value)
         words = ("--on", "cluster", "-p", "seconds=0.5")

@@ -68,7 +68,7 @@ MpiDefault=none
 KillWait=2
 MinJobAge={min_job_age}
 SlurmdTimeout={node_timeout}
-MessageTimeout=30
+MessageTimeout=5
 SlurmdParameters=config_overrides
 DefMemPerCPU=500
 NodeName=DEFAULT CPUs=4 RealMemory=8000 State=UNKNOWN
@@ -106,10 +106,16 @@ def install() -> None:
     missing.cache_clear()
 
 
+_LONGEST = 64
+"""Characters of the folder: a socket's path has 107 at most, and a step's adds some forty."""
+
+
 class Slurm:
     """The cluster, up within the block; `node_timeout` is after how long a silent node is down."""
 
     def __init__(self, folder: Path, node_timeout: int = 60, min_job_age: int = 300) -> None:
+        if len(str(folder)) > _LONGEST:
+            raise ValueError(f"{folder} is too long: steps have sockets below it")
         self.folder = folder
         self.node = f"x{secrets.token_hex(3)}n"
         self.conf = folder / "slurm.conf"
