@@ -272,22 +272,33 @@ class Session:
 
         Those that are left out (`until`) may ask for what they like.
         """
-        specs, known = written.specs, dict.fromkeys([LOCAL, *self.targets])
-        for task in specs.tasks():
-            if task.name not in _wanted_names(written):
-                continue
-            on = specs.options(task).on or options.on or (LOCAL,)
-            try:
-                may = choices(on, known)
-            except UsageError as error:
-                problem = f"{error.subject} {error.problem}"
-                raise UsageError(f"task {task.name}", problem, error.next_step) from None
-            for word in set(on).difference([*known, ANYWHERE]):
-                self._warn(f"task {task.name}: on={word!r} names no place here; passed by")
-            lack = CAPABILITIES.lack((), specs.of(task).env) if may == (LOCAL,) else None
-            if lack is not None:
-                problem = f"{lack.problem} (allowed here: {lack.allowed})"
-                raise UsageError(f"task {task.name}", problem, lack.next_step)
+        known = dict.fromkeys([LOCAL, *self.targets])
+        lacks = {
+            task.name: self._lack(written, task, options, known) for task in written.specs.tasks()
+        }
+        if any(lacks.values()):  # asked for then alone: it goes over the whole graph
+            wanted = _wanted_names(written)
+            for name, error in lacks.items():
+                if error is not None and name in wanted:
+                    raise error
+
+    def _lack(
+        self, written: Written, task: Any, options: RunOptions, known: Mapping[str, object]
+    ) -> UsageError | None:
+        """Return why no place here can run a task, or None; name those of its places not here."""
+        on = written.specs.options(task).on or options.on or (LOCAL,)
+        try:
+            may = choices(on, known)
+        except UsageError as error:
+            problem = f"{error.subject} {error.problem}"
+            return UsageError(f"task {task.name}", problem, error.next_step)
+        for word in set(on).difference([*known, ANYWHERE]):
+            self._warn(f"task {task.name}: on={word!r} names no place here; passed by")
+        lack = CAPABILITIES.lack((), written.specs.of(task).env) if may == (LOCAL,) else None
+        if lack is None:
+            return None
+        problem = f"{lack.problem} (allowed here: {lack.allowed})"
+        return UsageError(f"task {task.name}", problem, lack.next_step)
 
     def _places(self, options: RunOptions, room: int) -> Places:
         known = dict.fromkeys([LOCAL, *self.targets])

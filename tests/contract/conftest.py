@@ -12,6 +12,7 @@ from ems.compute.backend import Backend
 from ems.compute.hosts.scheduler import HostScheduler, Limits
 from ems.compute.local import LocalBackend
 from ems.compute.remote.desk import DeskSite, Near
+from ems.compute.remote.environments import Given
 from ems.compute.remote.folder import FolderSite
 from ems.compute.remote.link import Here
 from ems.compute.remote.spool import SpoolBackend
@@ -57,7 +58,7 @@ def _slurm(request: pytest.FixtureRequest, cache: Path, folder: Path) -> Backend
     scheduler = SlurmScheduler(Here(), str(there))
     return SpoolBackend(
         "slurm", FolderSite(there), scheduler, Kept(folder / "objects"), cache / "ems",
-        python="/usr/bin/python3", poll_s=0.2,
+        environments=Given("/usr/bin/python3"), poll_s=0.2,
     )  # fmt: skip
 
 

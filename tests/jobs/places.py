@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ems.compute.backend import Backend
 from ems.compute.local import LocalBackend
+from ems.compute.remote.environments import Given
 from ems.compute.remote.folder import FolderSite
 from ems.compute.remote.spool import SpoolBackend
 from ems.jobs.jobs import Jobs
@@ -33,7 +34,7 @@ def spooled(home: Path) -> Backend:
     objects = Store.open(home / "store", cache=cache, warn=lambda _: None).objects
     return SpoolBackend(
         "spooled", FolderSite(there), Processes(there), objects, cache, poll_s=0.05,
-        python=sys.executable,
+        environments=Given(sys.executable),
     )  # fmt: skip
 
 

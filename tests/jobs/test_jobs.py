@@ -140,6 +140,7 @@ def test_secrets_are_kept_nowhere(there: Jobs, tmp_path: Path, monkeypatch: Any)
     monkeypatch.setenv("EMS_TEST_HUNTER", "hunter2")
     handles = there.submit(sh("test ${#T} = 7", secrets={"T": "env:EMS_TEST_HUNTER"}))
     assert end(there, handles)[0][0].state is JobState.SUCCEEDED
+    there.close()  # a folder that is being removed can't be walked
     for folder in ("store", "there"):
         for file in (tmp_path / folder).rglob("*"):
             assert not file.is_file() or b"hunter2" not in file.read_bytes(), file

@@ -100,6 +100,21 @@ class Role(NamedTuple):
     command: tuple[str, ...] = ()
 
 
+class Member(NamedTuple):
+    """Which part of a gang a job is: the `rank`-th of `size`, the `nth` of `times` of its role.
+
+    Both count from 0. `gang` is the same for all members of one try (hexadecimal). Those that go
+    to one place are handed over together, so that a scheduler which can starts them as one.
+    """
+
+    gang: str
+    role: str
+    nth: int
+    times: int
+    rank: int
+    size: int
+
+
 class Job(NamedTuple):
     """A plain job: either a parcel of versions (`payload`) or a command (`command`).
 
@@ -113,7 +128,7 @@ class Job(NamedTuple):
     `timeout_s` limits one version (of a parcel) or the command. `limits` is the most it may take,
     where that is not what it asks for; `retry_on` are the reasons after which it is tried again.
     `declared` are the parts of the environment that a command needs (contract 3); a parcel carries
-    its own. `roles` make it a gang.
+    its own. `roles` make it a gang; `member` says which part of one it is.
     """
 
     name: str
@@ -140,6 +155,7 @@ class Job(NamedTuple):
     limits: Resources | None = None
     retry_on: frozenset[str] = frozenset()
     declared: Mapping[str, str] = _NO_TEXT
+    member: Member | None = None
 
 
 class Handle(NamedTuple):

@@ -13,6 +13,7 @@ import pytest
 
 from ems.compute.ray.dashboard import Dashboard
 from ems.compute.ray.scheduler import RayScheduler
+from ems.compute.remote.environments import Given
 from ems.compute.remote.folder import FolderSite
 from ems.compute.remote.spool import SpoolBackend
 from tests.contract.place import Kept, Place
@@ -33,7 +34,7 @@ class RayPlace(Place):
         )
         spool = SpoolBackend(
             "ray", site, self.scheduler, Kept(folder / "objects"), folder / "cache",
-            python=sys.executable, poll_s=0.2, warn=self.warned.append,
+            environments=Given(sys.executable), poll_s=0.2, warn=self.warned.append,
         )  # fmt: skip
         self.spool = spool
         super().__init__(spool, folder, self.there / "attempts")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ems.compute.remote.environments import Given
 from ems.compute.remote.folder import FolderSite
 from ems.compute.remote.link import Here
 from ems.compute.remote.spool import SpoolBackend
@@ -41,7 +42,7 @@ class Cluster(Place):
         objects, cache = Kept(self._folder / "objects"), f"cache-{next(self._numbers)}"
         backend = SpoolBackend(
             "cluster", FolderSite(self.root), self.scheduler(**keys), objects,
-            self._folder / cache, python=PYTHON, poll_s=0.2,
+            self._folder / cache, environments=Given(PYTHON), poll_s=0.2,
         )  # fmt: skip
         self.opened.append(backend)
         return backend

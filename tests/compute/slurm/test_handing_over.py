@@ -12,6 +12,7 @@ import pytest
 from ems.compute.job import Handle, JobState, Reason, Resources
 from ems.compute.kinds import Setting
 from ems.compute.remote.desk import DeskSite, Near
+from ems.compute.remote.environments import Given
 from ems.compute.remote.link import PATIENCE_S, Done, Here
 from ems.compute.remote.order import Order, Unreachable
 from ems.compute.remote.spool import SpoolBackend
@@ -206,7 +207,7 @@ def test_with_files_at_the_end_of_a_link(place: Cluster) -> None:
     site = DeskSite(Near(place.variables), str(place.root), PYTHON)
     objects, cache = Kept(place.objects), place.folder / "cache"
     backend = SpoolBackend(
-        "cluster", site, place.scheduler(), objects, cache, python=PYTHON, poll_s=0.2
+        "cluster", site, place.scheduler(), objects, cache, environments=Given(PYTHON), poll_s=0.2
     )
     place.opened.append(backend)
     place.backend = backend

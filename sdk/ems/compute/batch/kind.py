@@ -24,6 +24,7 @@ from ems.compute.batch.ground import Ground, ground
 from ems.compute.batch.scheduler import BatchScheduler, Choices
 from ems.compute.batch.submissions import Submitter
 from ems.compute.kinds import Finding, Setting
+from ems.compute.remote.environments import Given
 from ems.compute.remote.order import Order
 from ems.compute.remote.site import Site
 from ems.errors import EmsError, UsageError
@@ -95,7 +96,7 @@ class BatchKind:
                 scheduler,
                 setting.objects,
                 setting.cache,
-                python=settings.python,
+                environments=Given(settings.python),
                 poll_s=_POLL_S,
                 warn=setting.warn,
             )

@@ -19,6 +19,7 @@ from ems.compute.backend import Backend
 from ems.compute.hosts.scheduler import HostScheduler, Limits
 from ems.compute.kinds import Finding, Setting
 from ems.compute.remote.desk import DeskSite, Line, Near
+from ems.compute.remote.environments import Given
 from ems.compute.remote.spool import SpoolBackend
 from ems.compute.remote.ssh import SshLink
 from ems.errors import EmsError, UsageError
@@ -60,7 +61,7 @@ class _HostsKind:
             found.append(
                 SpoolBackend(
                     place, site, scheduler, setting.objects, setting.cache,
-                    python=settings.python, poll_s=_POLL_S, warn=setting.warn,
+                    environments=Given(settings.python), poll_s=_POLL_S, warn=setting.warn,
                 )
             )  # fmt: skip
         return found

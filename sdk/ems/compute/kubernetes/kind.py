@@ -15,6 +15,7 @@ from ems.compute.kubernetes.api import Api, ApiError, Object, path
 from ems.compute.kubernetes.quantities import usable
 from ems.compute.kubernetes.scheduler import Kubernetes
 from ems.compute.kubernetes.settings import KubernetesSettings
+from ems.compute.remote.environments import Given
 from ems.compute.remote.folder import FolderSite
 from ems.compute.remote.site import Site
 from ems.compute.remote.spool import SpoolBackend
@@ -43,7 +44,7 @@ class KubernetesKind:
                 Kubernetes(name, settings, _api(settings, setting)),
                 setting.objects,
                 setting.cache,
-                python=settings.python,
+                environments=Given(settings.python),
                 poll_s=1.0,
                 warn=setting.warn,
             )

@@ -20,6 +20,7 @@ from ems.compute.kinds import Finding, Setting
 from ems.compute.ray import cluster
 from ems.compute.ray.dashboard import Dashboard
 from ems.compute.ray.scheduler import RayScheduler
+from ems.compute.remote.environments import Given
 from ems.compute.remote.folder import FolderSite
 from ems.compute.remote.spool import SpoolBackend
 from ems.compute.variables import resolve
@@ -62,7 +63,7 @@ class RayKind:
         return [
             SpoolBackend(
                 name, site, scheduler, setting.objects, setting.cache,
-                python=settings.python, poll_s=POLL_S, warn=setting.warn,
+                environments=Given(settings.python), poll_s=POLL_S, warn=setting.warn,
             )
         ]  # fmt: skip
 

@@ -40,6 +40,8 @@ class Followed:
         self.started = False
         """Whether the scheduler has it; what this process did not submit itself has been handed
         over by somebody else."""
+        self.later = 0.0
+        """When it is to be shipped at the earliest: its environment is still being made."""
         self.answered = False
         """Whether its place has been asked for it."""
         self.events: list[bytes] = []

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ems.compute.job import JobState, Reason, Resources
+from ems.compute.job import JobState, Member, Reason, Resources
 from ems.errors import EmsError
 
 _NO_TEXT: Mapping[str, str] = {}
@@ -24,7 +24,8 @@ class Order(NamedTuple):
     standard output and error go to `<folder>/output`. `wall_s` is the limit that must hold with
     nobody watching, of the whole job; `grace_s` is what a job gets between SIGTERM and SIGKILL.
     `secrets` are references; the place resolves them. `environment` is what the job's environment
-    declares that whoever starts it must provide: `image` (a reference) and `modules`.
+    declares that whoever starts it must provide: `image` (a reference) and `modules`. Orders of one
+    gang (`member.gang`) come in one call of `start`, those for this place.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Order(NamedTuple):
     image: str = ""
     modules: tuple[str, ...] = ()
     spot: bool = False
+    member: Member | None = None
 
     def shell(self) -> str:
         """Return the line for `sh` that becomes the job: in its folder, output appended there."""

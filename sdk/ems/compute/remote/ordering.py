@@ -44,6 +44,7 @@ def order_of(job: Job, id: str, folder: str, runner: tuple[str, str]) -> Order:
         image=job.image,
         modules=_modules(cast("Mapping[str, str]", parcel.get("env") or job.declared)),
         spot=job.spot,
+        member=job.member,
     )
 
 

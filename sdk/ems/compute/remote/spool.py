@@ -18,8 +18,9 @@ from typing import Protocol
 from ems.compute import live, plain, ship
 from ems.compute.backend import Capabilities, Room
 from ems.compute.job import Handle, Job, JobState, JobStatus, Reason
+from ems.compute.remote.environments import PLAIN, Environments
 from ems.compute.remote.followed import Followed, spoiled
-from ems.compute.remote.order import Order, PlaceError, Unreachable
+from ems.compute.remote.order import Order, PlaceError, Refused, Unreachable
 from ems.compute.remote.ordering import order_of, wanted_id
 from ems.compute.remote.scheduler import Scheduler
 from ems.compute.remote.shipping import localized, needs
@@ -36,6 +37,8 @@ _EAGER_S = 0.1
 _LONGEST_WAIT_S = 15.0
 """How long a place that can't be reached is left alone at most."""
 _ROOM_S = 2.0
+_MAKING_S = 1.0
+"""How often a place is asked whether an environment is there by now."""
 
 
 class Objects(Protocol):
@@ -51,8 +54,9 @@ class Objects(Protocol):
 class SpoolBackend:
     """The jobs of one place; `name` is the target's name and stands in handles.
 
-    `poll_s` is how often the place is asked while jobs run. `python` starts the worker there.
-    `warn` hears, once each time, that the place can't be reached and that it can again.
+    `poll_s` is how often the place is asked while jobs run. `environments` say which Python starts
+    a job there. `warn` hears, once each time, that the place can't be reached, and that it can
+    again.
     """
 
     def __init__(
@@ -63,14 +67,14 @@ class SpoolBackend:
         objects: Objects,
         cache: Path,
         *,
-        python: str = "python3",
+        environments: Environments = PLAIN,
         poll_s: float = 1.0,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.name = name
         self.capabilities: Capabilities = scheduler.capabilities
         self._site, self._scheduler, self._objects = site, scheduler, objects
-        self._python, self._poll_s, self._warn = python, poll_s, warn
+        self._environments, self._poll_s, self._warn = environments, poll_s, warn
         self._folder = live.folder_in(cache)
         self._folder.mkdir(parents=True)
         self._worker = self._folder / "worker.pyz"
@@ -311,7 +315,8 @@ class SpoolBackend:
             for each in waiting:
                 if each.canceled:
                     self._end_unstarted(each)
-            waiting = [each for each in waiting if not each.canceled]
+            now = time.monotonic()
+            waiting = [each for each in waiting if not each.canceled and each.later <= now]
             if not waiting:
                 return
             self._shipping = self._pool.submit(self._ship, waiting)
@@ -320,9 +325,9 @@ class SpoolBackend:
     def _ship(self, waiting: Sequence[Followed]) -> None:
         """Bring what jobs need to the place, and start them there."""
         worker = self._zipapp()
-        parcels: list[tuple[Followed, dict[str, object]]] = []
+        parcels: list[tuple[Followed, str, dict[str, object]]] = []
         wanted: dict[str, Path] = {worker: self._worker}
-        for each in waiting:
+        for each, python in self._with_pythons(waiting):
             assert each.job is not None
             parcel = plain.parcel_of(each.job, each.id, "")
             try:
@@ -335,19 +340,32 @@ class SpoolBackend:
                 parcel, self._site.root, each.job.timeout_s, memory,
                 requeue=self.capabilities.requeues,
             )  # fmt: skip
-            parcels.append((each, made))
+            parcels.append((each, python, made))
         absent = self._site.missing(list(wanted))
         if absent:
             self._site.put({digest: wanted[digest] for digest in wanted if digest in absent})
         self._site.write(
-            {f"jobs/{each.id}/parcel.json": protocol.encode(made) for each, made in parcels}
+            {f"jobs/{each.id}/parcel.json": protocol.encode(made) for each, _, made in parcels}
         )
-        runner = (self._python, object_path(f"{self._site.root}/objects", worker))
-        orders = [self._order(each, runner) for each, _ in parcels]
-        for (each, _), refused in zip(parcels, self._scheduler.start(orders), strict=True):
+        zipapp = object_path(f"{self._site.root}/objects", worker)
+        orders = [self._order(each, (python, zipapp)) for each, python, _ in parcels]
+        for (each, _, _), refused in zip(parcels, self._scheduler.start(orders), strict=True):
             if refused is not None:
                 self._refuse(each, refused.reason, refused.detail)
             each.started = True
+
+    def _with_pythons(self, waiting: Sequence[Followed]) -> list[tuple[Followed, str]]:
+        """Return those whose environment is there, with its Python; the others wait, or end."""
+        jobs = [each.job for each in waiting if each.job is not None]
+        found: list[tuple[Followed, str]] = []
+        for each, python in zip(waiting, self._environments.pythons(jobs), strict=True):
+            if isinstance(python, str):
+                found.append((each, python))
+            elif isinstance(python, Refused):
+                self._refuse(each, python.reason, python.detail)
+            else:
+                each.later, each.waiting = time.monotonic() + _MAKING_S, "its environment is made"
+        return found
 
     def _order(self, followed: Followed, runner: tuple[str, str]) -> Order:
         assert followed.job is not None

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from ems.compute.kinds import Finding, Setting
+from ems.compute.remote.environments import Given
 from ems.compute.remote.folder import FolderSite
 from ems.compute.remote.link import Here, Link
 from ems.compute.remote.site import Site
@@ -71,7 +72,8 @@ class SlurmKind:
         return [
             SpoolBackend(
                 name, site, _scheduler(name, settings, link, folder), setting.objects,
-                setting.cache, python=settings.python, poll_s=POLL_S, warn=setting.warn,
+                setting.cache, environments=Given(settings.python), poll_s=POLL_S,
+                warn=setting.warn,
             )
         ]  # fmt: skip
 
