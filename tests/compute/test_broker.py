@@ -77,6 +77,21 @@ def test_the_order_of_a_list_counts(broker: Broker) -> None:
     assert broker.submit([_job("large", "small", cpus=2)])[0].backend == "broker"
 
 
+def test_a_large_job_that_waits_does_not_hold_up_a_small_one(broker: Broker) -> None:
+    first, large, small = broker.submit(
+        [_job("large", seconds=20), _job("auto", cpus=2), _job("auto", cpus=1)]
+    )
+    assert (first.backend, large.backend, small.backend) == ("large", "broker", "small")
+    broker.cancel([first], grace_s=0)
+    assert _finish(broker, [large, small]) == [JobState.SUCCEEDED] * 2
+
+
+def test_what_no_place_could_ever_start_is_refused(broker: Broker) -> None:
+    (handle,) = broker.submit([_job("auto", cpus=3)])
+    assert _finish(broker, [handle]) == [JobState.FAILED]
+    assert broker.poll([handle])[0].reason is Reason.IMPOSSIBLE
+
+
 def test_what_waits_is_canceled_at_once(broker: Broker) -> None:
     handles = broker.submit([_job("auto", seconds=20) for _ in range(4)])
     broker.cancel(handles, grace_s=0)

@@ -15,7 +15,7 @@ from itertools import count
 from typing import NamedTuple
 
 from ems.compute.backend import ANYWHERE, Backend, Capabilities, Room
-from ems.compute.job import Handle, Job, JobState, JobStatus, Reason
+from ems.compute.job import Handle, Job, JobState, JobStatus, Reason, Resources
 from ems.errors import EmsError, UsageError, did_you_mean
 
 Opening = Callable[[], Sequence[Backend]]
@@ -94,6 +94,8 @@ class Broker:
             if not why:
                 return place
             reasons.append(f"{place.name}: {why}")
+        if all(_never(place, job) for place in may):
+            return may[0]  # which says why, once and for all
         return "; ".join(reasons)
 
     def ahead(self, on: Sequence[str]) -> Ahead:
@@ -118,25 +120,30 @@ class Broker:
     def _place_what_can(self) -> None:
         going: dict[str, list[tuple[Handle, Job]]] = {}
         staying: deque[tuple[Handle, Job]] = deque()
-        full: set[tuple[str, ...]] = set()
+        full: set[tuple[tuple[str, ...], Resources]] = set()
         for held, job in self._held:
+            on = job.on or self._default
+            if len(on) > 1 or ANYWHERE in on:
+                self._send(going)  # so that what is free is known
             try:
-                place = "" if job.on in full else self._choose(job)
+                place = "" if (job.on, job.resources) in full else self._choose(job)
             except EmsError as error:
                 detail = f"{error.subject} {error.problem}"
                 ended, reason = JobState.FAILED, Reason.IMPOSSIBLE
                 self._ended[held.native] = JobStatus(held, ended, reason, detail=detail)
                 continue
             if isinstance(place, str):
-                full.add(job.on)
+                full.add((job.on, job.resources))
                 staying.append((held, job))
-            elif len(self.choices(job.on)) > 1:  # so that its room is known for the next one
-                self._hand_over(place, [(held, job)])
             else:
                 going.setdefault(place.name, []).append((held, job))
         self._held = staying
+        self._send(going)
+
+    def _send(self, going: dict[str, list[tuple[Handle, Job]]]) -> None:
         for name, some in going.items():
             self._hand_over(self._places[name], some)
+        going.clear()
 
     def _hand_over(self, place: Backend, some: Sequence[tuple[Handle, Job]]) -> None:
         jobs = [job._replace(on=()) for _, job in some]
@@ -271,6 +278,14 @@ class Broker:
         """End what runs on this machine; jobs elsewhere go on."""
         for place in self._places.values():
             place.close()
+
+
+def _never(place: Backend, job: Job) -> bool:
+    """Return whether a place, as it is, could not start a job were it empty."""
+    total = place.room().total
+    if job.resources.gpus and not place.capabilities.gpus:
+        return True
+    return total is not None and total < job.resources.cpus
 
 
 def choices(on: Sequence[str], targets: Mapping[str, object]) -> tuple[str, ...]:
