@@ -1,4 +1,4 @@
-"""Parsers on texts as Slurm 22.05.8 wrote them, and on what only other releases and sites write."""
+"""Parsers on texts in the forms that Slurm 22.05.8 writes, and of other releases and sites."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 Pure. The states are those of docs.aws.amazon.com/batch/latest/userguide/job_states.html. Why a job
 ended stands in no list: Batch passes on sentences, its own in `statusReason` and those of ECS in
-`container.reason`. The table names the page that each comes from; all were read on 2026-11-21.
+`container.reason`. The table names the page that each comes from, as
+excerpts of them had it on 2026-11-21; sentences that AWS changes are FAILED with its own words.
 """
 
 from __future__ import annotations

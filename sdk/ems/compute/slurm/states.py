@@ -1,8 +1,9 @@
 """What Slurm's states and reasons mean in EMS's words.
 
 Sources: squeue(1) of Slurm 22.05.8, "JOB STATE CODES" and "JOB REASON CODES";
-https://slurm.schedmd.com/job_reason_codes.html, read 2026-11-21; sbatch's messages as 22.05.8
-gives them. Pure; does not know how they are asked for.
+https://slurm.schedmd.com/job_reason_codes.html, read 2026-11-21. Messages of
+sbatch and of a controller that is away: those of 22.05.8 that its tests provoke, others as they are
+known from its slurm_errno table. Pure; does not know how they are asked for.
 """
 
 from __future__ import annotations
