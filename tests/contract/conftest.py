@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -9,17 +10,23 @@ import pytest
 from _pytest.mark.structures import ParameterSet
 
 from ems.compute.backend import Backend
+from ems.compute.batch.kind import BatchKind, BatchSettings
 from ems.compute.hosts.scheduler import HostScheduler, Limits
+from ems.compute.kinds import Setting
 from ems.compute.local import LocalBackend
+from ems.compute.ray.dashboard import Dashboard
+from ems.compute.ray.scheduler import RayScheduler
 from ems.compute.remote.desk import DeskSite, Near
 from ems.compute.remote.environments import Given
 from ems.compute.remote.folder import FolderSite
 from ems.compute.remote.link import Here
 from ems.compute.remote.spool import SpoolBackend
 from ems.compute.slurm.scheduler import SlurmScheduler
+from tests.compute.batch.cloud import FOLDER, IMAGE, Cloud, cloud_of_its_own, towards
 from tests.compute.kubernetes import lab
 from tests.contract.place import Kept, Place
 from tests.contract.processes import Processes
+from tests.rigs import ray as ray_rig
 from tests.rigs import rig
 from tests.rigs.kubernetes.cluster import Cluster
 from tests.rigs.slurm import Slurm
@@ -69,6 +76,28 @@ def _kubernetes(request: pytest.FixtureRequest, _: Path, folder: Path) -> Backen
     return made.open()
 
 
+def _ray(request: pytest.FixtureRequest, cache: Path, folder: Path) -> Backend:
+    ray: ray_rig.Cluster = request.getfixturevalue("ray")
+    site = FolderSite(folder / "there")
+    dashboard = Dashboard(ray.url, lambda: ray.token)
+    scheduler = RayScheduler(dashboard, site, python=sys.executable)
+    return SpoolBackend(
+        "ray", site, scheduler, Kept(folder / "objects"), cache / "ems",
+        environments=Given(sys.executable), poll_s=0.2,
+    )  # fmt: skip
+
+
+def _batch(request: pytest.FixtureRequest, cache: Path, folder: Path) -> Backend:
+    cloud: Cloud = request.getfixturevalue("batch")
+    towards(cloud.address, request.getfixturevalue("monkeypatch"))
+    settings = BatchSettings(
+        batch="oregon/cpus", image=IMAGE, folder=f"{FOLDER}/{folder.name}", python=sys.executable
+    )
+    setting = Setting(Kept(folder / "objects"), cache / "ems", print, folder, "dev")
+    [backend] = BatchKind(read=lambda *_: cloud.outputs).open("batch", settings, setting)
+    return backend
+
+
 QUEUES = ["local", "hosts"]
 """Those where a job waits for room; each has two CPUs."""
 NEAR = ["local", "spooled", "hosts", "slurm"]
@@ -83,8 +112,12 @@ BACKENDS: dict[str, Make] = {
     "hosts": _hosts,
     "slurm": _slurm,
     "kubernetes": _kubernetes,
+    "ray": _ray,
+    "batch": _batch,
 }
-RIGS = {"slurm", "kubernetes"}
+STRICT = [name for name in BACKENDS if name != "batch"]
+"""Those that kill what does not listen when the grace is over; Batch takes 30 seconds always."""
+RIGS = {"slurm", "kubernetes", "ray"}
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +136,18 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
 def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with lab.running(tmp_path_factory.mktemp("k")) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ray_rig.Cluster]:
+    with ray_rig.cluster(tmp_path_factory.mktemp("ray")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    with cloud_of_its_own(tmp_path_factory.mktemp("batch")) as made:
+        yield made
 
 
 def _params(names: Iterable[str]) -> list[ParameterSet]:

@@ -9,7 +9,8 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,20 @@ def started(folder: Path) -> tuple[subprocess.Popen[str], str]:
     )
     assert process.stdout is not None
     return process, f"http://127.0.0.1:{int(process.stdout.readline())}"
+
+
+@contextmanager
+def cloud_of_its_own(folder: Path) -> Iterator[Cloud]:
+    """Start a server with a site in it; it ends with the block."""
+    process, address = started(folder)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            towards(address, patch)
+            outputs = made_outputs()
+        yield Cloud(address, folder, outputs)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def towards(address: str, patch: pytest.MonkeyPatch) -> None:

@@ -7,19 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.compute.batch.cloud import Cloud, made_outputs, started, towards
+from tests.compute.batch.cloud import Cloud, cloud_of_its_own, towards
 
 
 @pytest.fixture(scope="session")
 def one_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    folder = tmp_path_factory.mktemp("batch")
-    process, address = started(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        towards(address, patch)
-        outputs = made_outputs()
-    yield Cloud(address, folder, outputs)
-    process.kill()
-    process.wait()
+    with cloud_of_its_own(tmp_path_factory.mktemp("batch")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ Batch; nothing of EMS.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -23,6 +24,8 @@ from moto.core.utils import unix_time_millis
 from tests.rigs.sky.clients import KEYS
 
 _EVERY_S = 0.1
+_GRACE_S = 30.0
+"""What a job has between SIGTERM and SIGKILL, as ECS's agent gives it."""
 _CODES = {"not found": 127, "not executable": 126}
 _details = models.Job._container_details
 
@@ -106,11 +109,17 @@ def _watch(job: Any, process: subprocess.Popen[bytes]) -> int:
         if job.stop or (end and time.monotonic() > end):
             if not job.stop:
                 job.job_stopped_reason = "Job attempt duration exceeded timeout"
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return 137
+            process.terminate()
+            break
         time.sleep(_EVERY_S)
-    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+    try:
+        code = process.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        code = -signal.SIGKILL
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # a container ends with its first process
+    process.wait()
+    return code if code >= 0 else 128 - code
 
 
 def _environment(job: Any, number: int) -> dict[str, str]:
