@@ -80,6 +80,12 @@ def test_what_is_asked_for_is_the_limit_but_for_cpus() -> None:
     assert toleration == {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
     limited = job([order(resources=resources)], settings(limit_cpus=True))
     assert container(limited)["resources"]["limits"]["cpu"] == "1500m"
+    most = Resources.of(4, 16)  # 2.5 of 4 CPUs, as robot_gym's workers
+    differing = job([order(resources=Resources.of(2.5, 8), limits=most)], settings())
+    assert container(differing)["resources"] == {
+        "requests": {"cpu": "2500m", "memory": "8192Mi"},
+        "limits": {"cpu": "4000m", "memory": "16384Mi"},
+    }
     assert "tolerations" not in pod(job([order()], settings()))
 
 

@@ -80,7 +80,9 @@ def _likeness(order: Order) -> object:
     variables = tuple(sorted(order.variables.items()))
     secrets = tuple(sorted(order.secrets.items()))
     alike = order._replace(id="", name="", folder=base, variables={}, secrets={})
-    return alike[:5], alike[7:], variables, secrets
+    fields = alike._asdict()
+    del fields["variables"], fields["secrets"]  # no mapping can be a key
+    return tuple(fields.values()), variables, secrets
 
 
 def job(orders: Sequence[Order], settings: KubernetesSettings) -> Object:
@@ -151,9 +153,9 @@ def _pod(orders: Sequence[Order], settings: KubernetesSettings) -> Object:
 def _container(orders: Sequence[Order], settings: KubernetesSettings) -> Object:
     order = orders[0]
     amounts = _amounts(order.resources)
-    limits = {key: amount for key, amount in amounts.items() if key != "cpu"}
-    if settings.limit_cpus:
-        limits["cpu"] = amounts["cpu"]
+    limits = _amounts(order.limits or order.resources)
+    if limits["cpu"] == amounts["cpu"] and not settings.limit_cpus:
+        del limits["cpu"]  # what nobody else uses is free to take
     restricted = {"capabilities": {"drop": ["ALL"]}} if settings.user is not None else {}
     container: Object = {
         "name": CONTAINER,

@@ -23,6 +23,7 @@ class Order(NamedTuple):
     characters (`ems-…`). `name` is for people. `folder` is the job's folder as the place sees it;
     standard output and error go to `<folder>/output`. `wall_s` is the limit that must hold with
     nobody watching, of the whole job; `grace_s` is what a job gets between SIGTERM and SIGKILL.
+    `limits` is the most it may take, where that is not what it asks for.
     `secrets` are references; the place resolves them. `environment` is what the job's environment
     declares that whoever starts it must provide: `image` (a reference) and `modules`. Orders of one
     gang (`member.gang`) come in one call of `start`, those for this place.
@@ -41,6 +42,7 @@ class Order(NamedTuple):
     modules: tuple[str, ...] = ()
     spot: bool = False
     member: Member | None = None
+    limits: Resources | None = None
 
     def shell(self) -> str:
         """Return the line for `sh` that becomes the job: in its folder, output appended there."""
