@@ -37,7 +37,9 @@ class Step:
 
     A program that measures a part of itself prints a JSON object as its last line; `reads` maps
     keys of that object to rows. `expect` must stand in the output, and `verify` gets the output and
-    says what is wrong with it, or the sample does not count.
+    says what is wrong with it, or the sample does not count. `figures` are asked for after it:
+    values by row that others than the program know. `who` is who did it, if not its case's
+    contender; where that fails, the case goes on.
     """
 
     row: str | None
@@ -48,6 +50,8 @@ class Step:
     reads: Mapping[str, str] = field(default_factory=dict[str, str])
     verify: Callable[[str], str | None] = lambda output: None
     timeout_s: float = 900.0
+    figures: Callable[[], Mapping[str, float]] = dict
+    who: str = ""
 
 
 Steps = Generator[Step, None, None]
@@ -153,16 +157,22 @@ def run_case(case: Case, folder: Path, results: Results, say: Callable[[str], No
     steps = case.steps(folder)
     try:
         for step in steps:
-            ended = run_process(step)
+            ended, who = run_process(step), step.who or case.who
             why = (_wrong(step, ended) or "").replace(str(folder), "the folder")
             if why:
                 say(f"    failed: {why}")
                 for row in (step.row, *step.reads.values()):
-                    results.fail(row or case.name, case.who, why)
+                    results.fail(row or case.name, who, why)
+                if step.who:
+                    continue  # what others do in the same case stands for itself
                 return False
-            _keep(case.who, step, ended, results)
+            _keep(who, step, ended, results)
             if step.row:
-                say(f"    {step.row}: {ended.wall_s:.3f} s, {ended.rss_mib:.0f} MiB")
+                by = f" by {step.who}" if step.who else ""
+                say(f"    {step.row}{by}: {ended.wall_s:.3f} s, {ended.rss_mib:.0f} MiB")
+            printed = last_json(ended.output) if step.reads else {}
+            for key, row in step.reads.items():
+                say(f"    {row} by {who}: {printed[key]:.4g}")
     finally:
         steps.close()
     return True
@@ -176,6 +186,8 @@ def _keep(who: str, step: Step, ended: Ended, results: Results) -> None:
         printed = last_json(ended.output)
         for key, row in step.reads.items():
             results.add(row, who, Sample(float(printed[key]), *costs))
+    for row, value in step.figures().items():
+        results.add(row, who, Sample(value, *costs))
 
 
 def _wrong(step: Step, ended: Ended) -> str | None:

@@ -14,6 +14,17 @@ from bench.measure import Results, Sample
 from bench.rows import Row, place, row
 
 SCHEMA = 1
+_OF_PLACES = (
+    "Real counterparts, all on this one machine: its cores run the broker, the place and the jobs. "
+    "`ems` is N jobs by the job API, submitted and watched to their end; `ems, tasks` a pipeline "
+    "of N empty tasks, which travel as parcels; the others are the place's own commands or API. "
+    "Each native job of EMS starts a Python, the bare one only `true`. Instance time is how long "
+    "the processes that a place started for jobs ran, one CPU each, by a clock around them. Larger "
+    "numbers are left out where they would take minutes here (a Job or a Ray job each: 10; jobs by "
+    "ssh, on Kubernetes, Ray and Batch: 100). moto, which stands for AWS, is slow on both sides. "
+    "The broker's share of a core is its own user and system time over half a minute in which "
+    "1,000 jobs wait and run.",
+)
 BUSY = 0.5
 """A load per core from which on the page warns that the machine did other work."""
 
@@ -56,13 +67,15 @@ def as_markdown(
     machine: Mapping[str, object],
     contenders: Sequence[Contender],
     missing: Mapping[str, str],
-    plot: str | None,
+    plots: Mapping[str, str],
 ) -> str:
     """The page: goals, figures and peers; then every row with what it cost."""
     lines = ["# Measured", "", *_about(machine, contenders, missing), ""]
     lines += ["## Goals", "", *_goals(results), ""]
-    if plot:
-        lines += ["## Growth", "", f"![time against the number of tasks]({plot})", ""]
+    for title, picture in plots.items():
+        lines += [f"## {title}", "", f"![{title.lower()}: time against size]({picture})", ""]
+    if "Places" in plots:
+        lines += [*_OF_PLACES, ""]
     lines += ["## All rows", "", *_details(results), ""]
     lines += ["## What each does with its tasks", ""]
     lines += [f"- **{c.name}** {c.environment.version}: {c.about}" for c in contenders]
@@ -158,6 +171,8 @@ def _goal(found: Row) -> str:
 
 def show(found: Row, value: float) -> str:
     """A value with its unit, to three digits."""
+    if found.unit == "%" and value < 0.1:
+        return f"{100 * value:.2g} %"
     if found.unit == "s":
         return _seconds(value)
     if found.unit == "%":

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench import place_names
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -69,6 +71,8 @@ def row(name: str) -> Row:
         if fixed.id == name:
             return fixed
     kind, size, *rest = name.split(".")
+    if kind in place_names.KINDS:
+        return Row(name, *place_names.described(name))
     goal = _GOALS.get(name)
     if kind == "tasks":
         return Row(name, f"{int(size):,} trivial tasks, {rest[0]}", goal=goal)
@@ -83,6 +87,7 @@ def row(name: str) -> Row:
 
 
 _KINDS = ("tasks", "plan", "growth", "start", "code", "content", "fold", "sky")
+_KINDS += place_names.KINDS
 _PLACES = {fixed.id: place for place, fixed in enumerate(_FIXED)}
 
 
@@ -92,6 +97,8 @@ def place(name: str) -> tuple[int, int]:
         return _KINDS.index(name.split(".", maxsplit=1)[0]), _PLACES[name]
     row(name)
     kind, size, *_ = name.split(".")
+    if kind in place_names.KINDS:
+        return _KINDS.index(kind), place_names.order(name)
     return _KINDS.index(kind), int(size)
 
 

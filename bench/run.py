@@ -1,6 +1,6 @@
 """Measures EMS beside its peers and writes what came out: `make bench`.
 
-The whole of it takes about a quarter of an hour; `--quick` a minute or two, `--only NAME` one
+The whole of it takes about 25 minutes; `--quick` a minute or two, `--only NAME` one
 group. A quick or partial run writes to `.bench/out`, so that the page in this folder always
 shows a whole one.
 """
@@ -29,6 +29,11 @@ from bench.measure import Results, run_case, run_rounds
 
 USUAL = ("redun", "prefect", "dvc")
 REPEAT = 5
+_PLOTS = (
+    ("Growth", "tasks.", "plot.py", "growth.png"),
+    ("Places", "places.", "plot_places.py", "places.png"),
+)
+"""Title, the rows that it shows, what draws it, where."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,21 +88,24 @@ def _write(
     asked = {"quick": options.quick, "repeat": options.repeat, "only": options.only}
     data = report.as_json(results, described, present, missing, asked)
     report.write(out, data, "")
-    plot = _plot(out) if any(name.startswith("tasks.") for name in results.samples) else None
-    report.write(out, data, report.as_markdown(results, described, present, missing, plot))
+    plots = {
+        title: picture
+        for title, start, program, picture in _PLOTS
+        if any(name.startswith(start) for name in results.samples) and _plot(out, program, picture)
+    }
+    report.write(out, data, report.as_markdown(results, described, present, missing, plots))
     _say((out / "RESULTS.md").read_text())
     _say(f"written: {_short(out / 'RESULTS.md')}, {_short(out / 'results.json')}")
 
 
-def _plot(out: Path) -> str | None:
-    """The plot's name, or None (said aloud) where matplotlib is not there."""
-    command = [sys.executable, str(environments.BENCH / "plot.py")]
-    command += [str(out / "results.json"), str(out / "growth.png")]
+def _plot(out: Path, program: str, picture: str) -> bool:
+    """Draw; False (said aloud) where matplotlib is not there."""
+    command = [sys.executable, str(environments.BENCH / program)]
+    command += [str(out / "results.json"), str(out / picture)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode == 0:
-        return "growth.png"
-    _say(f"no plot: {(done.stderr.strip().splitlines() or ['plot.py failed'])[-1]}")
-    return None
+    if done.returncode:
+        _say(f"no plot: {(done.stderr.strip().splitlines() or [f'{program} failed'])[-1]}")
+    return done.returncode == 0
 
 
 def _contenders(options: argparse.Namespace, missing: dict[str, str]) -> list[Contender]:

@@ -86,7 +86,8 @@ def test_an_empty_file_says_nothing(home: Path, text: str) -> None:
         ("jobs: 2\nstroe: x\n", ".ems.yaml:2: unknown key 'stroe' (did you mean 'store'?)"),
         (
             "jobs: 2\n\nwat: x\n",
-            ".ems.yaml:3: unknown key 'wat' (known: store, environment, jobs, targets, stack)",
+            ".ems.yaml:3: unknown key 'wat' (known: store, environment, jobs, targets, stack, "
+            "defaults)",
         ),
         (
             "store: 3\n",
@@ -136,3 +137,14 @@ def test_yaml_is_imported_only_for_a_file(home: Path) -> None:
             [sys.executable, "-c", program], capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == loaded
+
+
+def test_a_runner_that_is_a_job_is_told_where_things_are(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / ".ems.yaml").write_text("stack: dev\n")
+    assert (Settings.load(home).stack, Settings.load(home).base) == ("dev", home)
+    monkeypatch.setenv("EMS_STACK", "/job/sky.json")
+    monkeypatch.setenv("EMS_BASE", "/home/ada/project")
+    found = Settings.load(home)
+    assert (found.stack, found.base) == ("/job/sky.json", Path("/home/ada/project"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.groups import code, content, fold, growth, sky, start, tasks
+from bench.groups import broker, code, content, fold, growth, movement, places, sky, start, tasks
 from bench.lineup import Lineup
 from bench.measure import Case, Results
 
@@ -21,5 +21,5 @@ class Group:
 
 GROUPS = tuple(
     Group(module.__name__.rpartition(".")[2], module.cases, module.derive)
-    for module in (start, tasks, growth, code, content, fold, sky)
+    for module in (start, tasks, growth, code, content, fold, sky, places, broker, movement)
 )

@@ -42,10 +42,12 @@ def cases(lineup: Lineup) -> list[Case]:
 
     def flat(folder: Path, cloud: Cloud) -> Engine:
         source = "import pulumi\n" + _PROGRAM.format(count=int(count.read_text()))
-        return Engine(folder / "engine", cloud, Project.inline(source), stack="bench")
+        return Engine(folder / "engine", cloud, Project.inline(source), stack="bench", plain=True)
 
     def ours(folder: Path, cloud: Cloud) -> Engine:
-        engine = Engine(folder / "engine", cloud, Project.repository(), stack=ENVIRONMENT)
+        engine = Engine(
+            folder / "engine", cloud, Project.repository(), stack=ENVIRONMENT, plain=True
+        )
         engine.configure({"ems:accounts": [ACCOUNT]})
         if not count.exists():
             count.write_text(str(len(engine.preview().changes)))

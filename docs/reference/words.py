@@ -50,6 +50,7 @@ VARIABLES = {
     "EMS_STORE": "the store; goes before `store:` in `.ems.yaml`, and `emsctl --store` before it",
     "EMS_CACHE": "the folder for what can be made again: the index, digests of files and code,"
     " objects fetched from S3. By default `$XDG_CACHE_HOME/ems`, or `~/.cache/ems`",
+    "EMS_STACK": "the sky; goes before `stack:` in `.ems.yaml`",
     "EMS_DEBUG": "if set, errors come with their traceback",
     "NO_COLOR": "if set, terminals get no colours",
     "AWS_…": "for a store on S3: credentials, region, profile and `AWS_ENDPOINT_URL`, as the AWS"
@@ -69,6 +70,25 @@ GIVEN = {
     "EMS_SEED": "for commands: a whole number that depends on the arguments alone",
     "EMS_ATTEMPT": "for commands: which attempt this is, from 1",
     "EMS_CHECKPOINT": "for commands: a folder that a later attempt at the same version finds again",
+    "EMS_PYTHON": "for commands: the Python that runs the worker",
+    "EMS_CANCEL": "in a job at a place: a file that is there once EMS asks the job to end",
+    "EMS_DRIVER": "for a runner that is a job: the target where it runs",
+    "EMS_BASE": "for a runner that is a job: where relative paths of targets begin",
+    "EMS_GANG": "for members of a gang: what names this try of it, in hexadecimal",
+    "EMS_ROLE": "for members of a gang: the name of the role",
+    "EMS_ROLE_RANK": "for members of a gang: which of its role it is, from 0",
+    "EMS_ROLE_SIZE": "for members of a gang: how many its role has",
+    "EMS_RANK": "for members of a gang: which of all members it is, from 0; RANK says the same",
+    "EMS_SIZE": "for members of a gang: how many there are; WORLD_SIZE says the same",
+    "EMS_PEERS": "for members of a gang: a JSON file with the `role`, `role_rank`, `rank`,"
+    " `address` and `port` of each; `ems.peers()` reads it",
+    "EMS_PORT": "for members of a gang: a port that was kept free for this one; MASTER_PORT is that"
+    " of rank 0",
+    "EMS_ADDRESS": "for members of a gang: where the others reach this machine; MASTER_ADDR is that"
+    " of rank 0. Set where the job runs, or in its `variables`, it goes before what the machine"
+    " finds out",
+    "EMS_PORTS": "read by members of a gang: the ports that may be used, `7000-7010`, where a"
+    " firewall lets only these through",
     "EMS_JOB": "in a container of a place at S3: the address of the job that it is for",
     "EMS_JOBS": "the same for an array: the address of the list that the child chooses from",
     "EMS_COURIER": "for the worker: another process carries its messages out, and it ends then",

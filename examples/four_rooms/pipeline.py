@@ -49,7 +49,9 @@ def train(trajectories: list[ems.File], hidden: int, seed: int) -> ems.File:
 def evaluate(policy: ems.File, env: str, goals: int, ask: float) -> Score:
     """Play mazes that no worker has seen, asking the policy for a return of `ask`."""
     trained, random = Policy.load(policy), np.random.default_rng(0)
-    return play(env, range(goals), lambda maps: trained.act(maps, ask, TEMPERATURE, random))
+    score = play(env, range(goals), lambda maps: trained.act(maps, ask, TEMPERATURE, random))
+    print(f"asked for {ask}: {score.success:.0%} of {goals} goals")
+    return score
 
 
 @ems.task(cpus=1, memory="1", timeout="10m")

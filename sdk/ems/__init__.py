@@ -7,6 +7,7 @@
     ems.files            files by content, in the order in which they came
     ems.File, ems.Dir    files and folders as values
     ems.context, ems.report, ems.Canceled    inside a task
+    ems.peers, ems.Peer                      inside a member of a gang
     ems.run, ems.RunOptions, ems.RunFailed   run a pipeline from Python
     ems.submit_job, ems.status_job, ems.cancel_job, ems.watch_job    plain jobs
     ems.EmsError, ems.UsageError             what EMS raises
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from ems.worker.context import report as report
     from ems.worker.files import Dir as Dir
     from ems.worker.files import File as File
+    from ems.worker.peers import Peer as Peer
+    from ems.worker.peers import peers as peers
 
 _HOMES = {
     "Canceled": "ems.worker.context",
@@ -52,6 +55,7 @@ _HOMES = {
     "File": "ems.worker.files",
     "JobHandle": "ems.jobs.types",
     "JobInfo": "ems.jobs.types",
+    "Peer": "ems.worker.peers",
     "Run": "ems.pipeline.run",
     "RunFailed": "ems.pipeline.run",
     "RunOptions": "ems.session",
@@ -62,6 +66,7 @@ _HOMES = {
     "files": "ems.pipeline.shapes",
     "fold": "ems.pipeline.shapes",
     "map": "ems.pipeline.shapes",
+    "peers": "ems.worker.peers",
     "pipeline": "ems.pipeline",
     "report": "ems.worker.context",
     "run": "ems.session",
@@ -74,7 +79,7 @@ _HOMES = {
 __all__ = [  # noqa: RUF022  (in the order in which one meets them)
     "task", "pipeline", "command", "map", "fold", "files", "File", "Dir", "context", "report",
     "Canceled", "run", "Run", "RunOptions", "RunFailed", "submit_job", "status_job", "cancel_job",
-    "watch_job", "JobHandle", "JobInfo", "EmsError", "UsageError",
+    "watch_job", "peers", "Peer", "JobHandle", "JobInfo", "EmsError", "UsageError",
 ]  # fmt: skip
 
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ems.compute.backend import ANYWHERE, LOCAL
 from ems.compute.broker import FAR, QUICK_S, Ahead, Broker, choices
+from ems.compute.joined import Joined
 from ems.compute.machine import CAPABILITIES
 from ems.errors import EmsError, UsageError
 from ems.pipeline.board import Board, State
@@ -27,7 +28,7 @@ from ems.pipeline.plan import Plan, plan
 from ems.pipeline.run import Facts, Run, execute
 from ems.pipeline.runner import Policy, Runner
 from ems.pipeline.written import Written, make_tree_of
-from ems.settings import FILE, Settings, cache_folder
+from ems.settings import DRIVER_VARIABLE, FILE, Settings, cache_folder
 
 if TYPE_CHECKING:
     from ems.compute.backend import Backend
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from ems.pipeline.pipeline import Pipeline
     from ems.store.shared import OpenStores
     from ems.store.store import Store
+
+
+V = TypeVar("V")
 
 
 class RunOptions(NamedTuple):
@@ -235,20 +239,39 @@ class Session:
 
     @cached_property
     def targets(self) -> Mapping[str, Target]:
-        """The places of `.ems.yaml` besides this machine, by name."""
-        if not self.settings.targets:
+        """The places besides this machine, by name: those of `.ems.yaml`, then the stack's."""
+        if not self.settings.targets and self.settings.stack is None:
             return {}
-        from ems.compute.targets import read
+        from ems.compute.targets import Targets, read
 
-        return read(self.settings.targets, FILE)
+        written = read(self.settings.targets, FILE)
+        return Targets(written) if self.settings.stack is None else Targets(written, self._derived)
+
+    def _derived(self) -> Mapping[str, Target]:
+        """Return the targets of the stack; none, with a word about it, where it can't be read."""
+        from ems.compute.derived import derive
+        from ems.stack import sources
+
+        stack = self.settings.stack or ""
+        try:
+            outputs = sources.read(sources.reference(stack), self.settings.base).outputs
+        except EmsError as error:
+            self._warn(f"the places of stack {stack} are left out: {error}")
+            return {}
+        return derive(outputs, stack, self.settings.defaults, f"{FILE}: defaults")
+
+    def _all_places(self, here: V, change: Callable[[Target], V]) -> Mapping[str, V]:
+        """Return this machine and all targets by name; those are read when a word asks for them."""
+        return Joined({LOCAL: here}, lambda: self.targets, change)
 
     def setting(self, warn: Callable[[str], None]) -> Setting:
         """Return what places are opened with."""
         from ems.compute.kinds import Setting
 
-        base = self.settings.file.parent if self.settings.file else self.settings.root
         stack = self.settings.stack or ""
-        return Setting(self.store.objects, self.cache, warn, base, stack)
+        objects = self.store.objects
+        store = objects if objects.far else None
+        return Setting(objects, self.cache, warn, self.settings.base, stack, store)
 
     def broker(
         self, on: Sequence[str] = (), tell: Tell = lambda _: None, *, jobs: int | None = None
@@ -261,10 +284,17 @@ class Session:
         from ems.compute.local import LocalBackend
 
         setting = self.setting(self._warn)
-        places: dict[str, Callable[[], Sequence[Backend]]] = {
-            LOCAL: lambda: [LocalBackend(jobs_limit=jobs or self.settings.jobs, cache=self.cache)]
-        }
-        places |= {name: partial(each.open, setting) for name, each in self.targets.items()}
+        opened: dict[str, Sequence[Backend]] = {}
+
+        def here() -> Sequence[Backend]:
+            return [LocalBackend(jobs_limit=jobs or self.settings.jobs, cache=self.cache)]
+
+        def there(target: Target) -> Sequence[Backend]:
+            if target.name not in opened:  # two names may lead to it
+                opened[target.name] = target.open(setting)
+            return opened[target.name]
+
+        places = self._all_places(here, lambda target: partial(there, target))
         return Broker(places, on or (LOCAL,), tell)
 
     def _check_places(self, written: Written, options: RunOptions) -> None:
@@ -272,7 +302,7 @@ class Session:
 
         Those that are left out (`until`) may ask for what they like.
         """
-        known = dict.fromkeys([LOCAL, *self.targets])
+        known = self._all_places(None, lambda _: None)
         lacks = {
             task.name: self._lack(written, task, options, known) for task in written.specs.tasks()
         }
@@ -292,8 +322,11 @@ class Session:
         except UsageError as error:
             problem = f"{error.subject} {error.problem}"
             return UsageError(f"task {task.name}", problem, error.next_step)
-        for word in set(on).difference([*known, ANYWHERE]):
+        for word in (each for each in dict.fromkeys(on) if each != ANYWHERE and each not in known):
             self._warn(f"task {task.name}: on={word!r} names no place here; passed by")
+        for target in (self.targets[each] for each in may if each != LOCAL):
+            if target.settings is None and target.lack is not None:
+                return UsageError(f"task {task.name}: target {target.name}", *target.lack)
         lack = CAPABILITIES.lack((), written.specs.of(task).env) if may == (LOCAL,) else None
         if lack is None:
             return None
@@ -301,7 +334,7 @@ class Session:
         return UsageError(f"task {task.name}", problem, lack.next_step)
 
     def _places(self, options: RunOptions, room: int) -> Places:
-        known = dict.fromkeys([LOCAL, *self.targets])
+        known = self._all_places(None, lambda _: None)
 
         @cache
         def may(on: tuple[str, ...]) -> tuple[str, ...]:
@@ -324,7 +357,8 @@ class Session:
     def _facts(self, options: RunOptions) -> Facts:
         from platform import node
 
-        return Facts(new_run_id(), user_name(), node(), list(options.argv))
+        host = "/".join(filter(None, (os.environ.get(DRIVER_VARIABLE), node())))
+        return Facts(new_run_id(), user_name(), host, list(options.argv))
 
 
 def run(
@@ -409,7 +443,8 @@ def _wanted_names(written: Written) -> set[str]:
 def _stoppable(runner: Runner) -> Generator[None]:
     """Let Ctrl-C, SIGTERM and a lost terminal stop the runner, and give them back afterwards.
 
-    A person's Ctrl-C makes the run canceled; whoever else stops it leaves it unfinished.
+    A person's Ctrl-C makes the run canceled, and so does the end of a job that EMS asked for;
+    whoever else stops it leaves it unfinished.
     Who ignores a signal (`nohup`, a job in a script's background) goes on ignoring it. From another
     thread than the main one nothing is changed.
     """
@@ -421,7 +456,8 @@ def _stoppable(runner: Runner) -> Generator[None]:
         return
 
     def stop(number: int, _frame: object) -> None:
-        runner.interrupt("canceled" if number == signal.SIGINT else "unfinished")
+        asked = number == signal.SIGINT or os.path.exists(os.environ.get("EMS_CANCEL", ""))
+        runner.interrupt("canceled" if asked else "unfinished")
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     # None: a handler that is not Python's and could not be given back

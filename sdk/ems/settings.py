@@ -17,6 +17,9 @@ from ems.errors import UsageError, did_you_mean
 FILE = ".ems.yaml"
 STORE_FOLDER = ".ems"
 STORE_VARIABLE = "EMS_STORE"
+STACK_VARIABLE = "EMS_STACK"
+BASE_VARIABLE = "EMS_BASE"
+DRIVER_VARIABLE = "EMS_DRIVER"
 _MARKS = (FILE, "pyproject.toml", ".git")
 
 
@@ -50,6 +53,8 @@ class Settings(_Found):
     targets: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Places where jobs run, besides this machine: a name for `on=` and what is there, such as
     `robots: {ssh: [pi@robot1, pi@robot2]}`."""
+    defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Keys of the targets that come from the stack, by kind: `batch: {image: "worker:2026-11"}`."""
 
     @classmethod
     def load(cls, start: Path | str, *, store: str | None = None) -> Settings:
@@ -68,9 +73,20 @@ class Settings(_Found):
             store=_store(store, keys.get("store"), home, root),
             environment=keys.get("environment", {}),
             jobs=keys.get("jobs"),
-            stack=_stack(keys.get("stack"), home),
+            stack=os.environ.get(STACK_VARIABLE) or _stack(keys.get("stack"), home),
             targets=keys.get("targets", {}),
+            defaults=keys.get("defaults", {}),
         )
+
+    @property
+    def base(self) -> Path:
+        """Return the folder that relative paths of targets begin at.
+
+        That is the file's own, or the one that EMS_BASE names, for a runner that is a job and has a
+        copy of the project.
+        """
+        own = self.file.parent if self.file else self.root
+        return Path(os.environ.get(BASE_VARIABLE) or own)
 
 
 def cache_folder() -> Path:
@@ -135,6 +151,7 @@ _KEYS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "jobs": (_is_count, "a whole number from 1"),
     "targets": (_is_mapping, "a mapping of names to places, such as `lab: {ssh: user@host}`"),
     "stack": (_is_text, "a Pulumi stack's name, ssm:REGION/NAME, or a path that ends in .json"),
+    "defaults": (_is_mapping, "a mapping of kinds to keys, such as `batch: {image: worker:1}`"),
 }
 
 

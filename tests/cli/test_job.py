@@ -18,10 +18,11 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tell(folder: Path, *words: str) -> Told:
+    former = Path.cwd()
     try:
         return call(folder, "--store", str(folder / "store"), "job", *words)
     finally:
-        os.chdir(Path(__file__).parent)
+        os.chdir(former)
 
 
 def test_a_command_is_run_and_can_be_looked_at_again(tmp_path: Path) -> None:
@@ -62,3 +63,26 @@ def test_a_file_with_changes_and_outputs(tmp_path: Path) -> None:
 def test_what_is_refused(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     done = tell(tmp_path, *words)
     assert done.code == 2 and said in done.err
+
+
+def test_a_gang_by_its_members(tmp_path: Path) -> None:
+    (tmp_path / "gang.yaml").write_text(
+        "name: pair\nroles:\n"
+        "- {name: a, command: 'echo $EMS_RANK of $EMS_SIZE', resources: {cpus: 0.5}}\n"
+        "- {name: b, command: 'echo é; exit 4', resources: {cpus: 0.5}, ends: true}\n"
+    )
+    done = tell(tmp_path, "submit", "gang.yaml")
+    assert done.code == 100 and sorted(done.lines) == ["a-0 | 0 of 2", "b-0 | é"]
+    assert "  a-0: local at " in done.err and "b-0: ended with exit code 4" in done.err
+    again = tell(tmp_path, "watch", "pair", "-o", "json")
+    lines = [json.loads(line) for line in again.lines]
+    assert {e["member"]: e["text"] for e in lines if e["event"] == "line"} == {
+        "a-0": "0 of 2", "b-0": "é",
+    }  # fmt: skip
+    (row,) = tell(tmp_path, "status", "-o", "json").json
+    assert (row["state"], row["reason"], row["exit_code"]) == ("failed", "exit", 4)
+    assert [(m["name"], m["rank"], m["place"]) for m in row["members"]] == [
+        ("a-0", 0, "local"), ("b-0", 1, "local"),
+    ]  # fmt: skip
+    table = tell(tmp_path, "status").out
+    assert "  b-0" in table and "exit 4" in table

@@ -21,7 +21,12 @@ from tests.stack.making import environment
 from tests.stack.sky import Sky
 from tests.stack.test_ssm import publish
 
-moto_address, aws, sky = fixtures.moto_address, fixtures.aws, fixtures.sky
+shared_cloud, cloud, aws, sky = (
+    fixtures.shared_cloud,
+    fixtures.cloud,
+    fixtures.aws,
+    fixtures.sky,
+)
 pulumi, project = fixtures.pulumi, fixtures.project
 STEP = "Try: pulumi refresh --stack dev, then make up ENV=dev"
 

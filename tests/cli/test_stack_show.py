@@ -16,8 +16,9 @@ from tests.stack.conftest import Give
 from tests.stack.making import environment, queue, site, with_cluster, workspace
 from tests.stack.test_ssm import publish
 
-moto_address, aws, pulumi, project = (
-    fixtures.moto_address,
+shared_cloud, cloud, aws, pulumi, project = (
+    fixtures.shared_cloud,
+    fixtures.cloud,
     fixtures.aws,
     fixtures.pulumi,
     fixtures.project,

@@ -14,7 +14,7 @@ from tests.cli.conftest import call
 from tests.stack import conftest as fixtures
 from tests.stack.gateway.labs import KEY_ONE, KEY_TWO, outputs
 
-moto_address, aws = fixtures.moto_address, fixtures.aws
+shared_cloud, cloud, aws = fixtures.shared_cloud, fixtures.cloud, fixtures.aws
 CONNECTIONS = "etc/swanctl/conf.d/ems-vpn.conf"
 KEYS = "etc/swanctl/conf.d/ems-vpn-keys.conf"
 

@@ -154,7 +154,7 @@ def normal(line: str) -> str:
 
 _NORMAL = [
     (re.compile(r"\b\d{8}-\d{6}-[a-z]{4}\b"), "‹id›"),
-    (re.compile(r"\bhello-[a-z0-9]{4}\b"), "‹job›"),
+    (re.compile(r"\b(?:hello|collect|run-main)-[a-z0-9]{4}\b"), "‹job›"),
     (re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?\b"), "‹when›"),
     (re.compile(r"\b\d\d:\d\d(?::\d\d)?\b"), "‹when›"),
     (re.compile(r"~?\b\d+(?:\.\d+)?(?:e-\d+)? ?(?:µs|ms|s|min|m|h)\b(?: \d+ ?s\b)?"), "‹time›"),

@@ -1,15 +1,11 @@
 """The store on S3: the same versions and results as in a folder, shared, resumed, cut off and back.
 
-A real S3 server (moto's) in this process, reached through a wire that can be cut.
+A real S3 server (moto's) in a process of its own, reached through a wire that can be cut.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import shutil
-import socket
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,71 +26,14 @@ from tests.e2e.harm import (
 )
 from tests.e2e.lab import Lab
 from tests.rigs import rig
-
-
-class Wire:
-    """Passes connections on to a server, until it is cut."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._to = (host, port)
-        self._ends: list[socket.socket] = []
-        self._listener = self._listen(0)
-        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def _listen(self, port: int) -> socket.socket:
-        listener = socket.create_server(("127.0.0.1", port))
-        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
-        return listener
-
-    def _accept(self, listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = listener.accept()
-                far = socket.create_connection(self._to)
-                self._ends += [near, far]
-                for one, other in ((near, far), (far, near)):
-                    threading.Thread(target=_copy, args=(one, other), daemon=True).start()
-
-    def cut(self) -> None:
-        """Refuse new connections and break those that are open."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        ends, self._ends = self._ends, []
-        for end in ends:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-    def mend(self) -> None:
-        """Take connections again, at the same address."""
-        self._listener = self._listen(int(self.address.rpartition(":")[2]))
-
-
-def _copy(one: socket.socket, other: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := one.recv(65536):
-            other.sendall(data)
-    with contextlib.suppress(OSError):
-        other.shutdown(socket.SHUT_WR)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, int]]:
-    """A server that speaks S3."""
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    yield running.get_host_and_port()
-    running.stop()
+from tests.rigs.s3 import KEYS, REGION, Link, served
+from tests.rigs.s3 import client as client_at
 
 
 @pytest.fixture
-def wire(server: tuple[str, int]) -> Iterator[Wire]:
+def wire() -> Iterator[Link]:
     """The way to the server."""
-    made = Wire(*server)
+    made = Link(*served())
     yield made
     made.cut()
 
@@ -102,14 +41,13 @@ def wire(server: tuple[str, int]) -> Iterator[Wire]:
 class Far:
     """A lab whose store is a bucket's prefix."""
 
-    def __init__(self, lab: Lab, wire: Wire, home: Path) -> None:
+    def __init__(self, lab: Lab, wire: Link, home: Path) -> None:
         self.lab = lab
         self.wire = wire
         self.url = f"s3://lab/{uuid4().hex[:12]}"
         self.variables = {
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
+            **KEYS,
+            "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": wire.address,
             "EMS_STORE": self.url,
             "HOME": str(home),
@@ -141,19 +79,11 @@ class Far:
 
     def client(self):
         """Return a plain client of the server."""
-        import boto3
-
-        return boto3.client(
-            "s3",
-            endpoint_url=self.wire.address,
-            aws_access_key_id="key",
-            aws_secret_access_key="secret",
-            region_name="us-east-1",
-        )
+        return client_at(self.wire.address)
 
 
 @pytest.fixture
-def far(lab: Lab, wire: Wire, tmp_path: Path) -> Far:
+def far(lab: Lab, wire: Link, tmp_path: Path) -> Far:
     """The pipeline GRID with its store on S3."""
     grid(lab)
     made = Far(lab, wire, tmp_path / "home")

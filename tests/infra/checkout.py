@@ -17,6 +17,8 @@ import yaml
 from tests.infra.environments.sky import SMALL
 from tests.rigs.sandbox.place import Place
 from tests.rigs.sandbox.surroundings import environment
+from tests.rigs.sky import warm
+from tests.rigs.sky.engine import SKIPS
 from tests.rigs.sky.project import Project
 
 NAME = "small"
@@ -87,6 +89,7 @@ def clone(folder: Path, endpoint: str) -> Checkout:
     for each in (place.state, place.home):
         each.mkdir(parents=True)
     Project.repository().write(folder / "clone")
-    made = Checkout(folder / "clone", environment(place, endpoint))
+    variables = {**environment(place, endpoint), **SKIPS, warm.SOCKET: warm.started()}
+    made = Checkout(folder / "clone", variables)
     made.write()
     return made

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ems.compute.backend import Backend
 from ems.compute.local import LocalBackend
 from ems.compute.remote.environments import Given
 from ems.compute.remote.folder import FolderSite
+from ems.compute.remote.order import Order, Refused
 from ems.compute.remote.spool import SpoolBackend
 from ems.jobs.jobs import Jobs
 from ems.store.store import Store
@@ -28,14 +29,35 @@ def local(home: Path) -> Jobs:
     return Jobs(made, lambda: LocalBackend(cpus=4, memory_gib=4, cache=cache), cache=cache)
 
 
-def spooled(home: Path) -> Backend:
+def spooled(home: Path, kind: type[Processes] = Processes) -> Backend:
     """A place whose jobs are detached processes; `home` is all that two processes share."""
     there, cache = home / "there", home / f"cache-{os.getpid()}"
     objects = Store.open(home / "store", cache=cache, warn=lambda _: None).objects
     return SpoolBackend(
-        "spooled", FolderSite(there), Processes(there), objects, cache, poll_s=0.05,
+        "spooled", FolderSite(there), kind(there), objects, cache, poll_s=0.05,
         environments=Given(sys.executable),
     )  # fmt: skip
+
+
+class Queueing(Processes):
+    """A place that takes members of a role `late`, and never comes to them."""
+
+    def start(self, orders: Sequence[Order]) -> list[Refused | None]:
+        for order in orders:
+            if order.member is not None and order.member.role == "late":
+                (self._jobs / order.id / "started").touch()
+        return super().start(orders)
+
+    def stop(self, ids: Sequence[str], grace_s: float) -> None:
+        for each in ids:
+            if not (self._jobs / each / "pid").exists():
+                (self._jobs / each / "code").write_text("1")
+        super().stop(ids, grace_s)
+
+
+def queueing(home: Path) -> Backend:
+    """A place that never starts some of a gang."""
+    return spooled(home, Queueing)
 
 
 def durable(home: Path, backend: Callable[[Path], Backend] = spooled) -> Jobs:

@@ -115,9 +115,9 @@ def test_found_by_id_start_name_and_handle(jobs: Jobs) -> None:
 
 
 def test_what_can_not_be_is_refused_and_nothing_is_written(jobs: Jobs, tmp_path: Path) -> None:
-    gang = sh("true", roles=[{"name": "a"}])
+    gang = sh("true", roles=[{"name": "a", "on": "moon"}])
     for job, said in (
-        (gang, "no place here runs gangs yet"),
+        (gang, "names no place"),
         (sh("true", on="moon"), "names no place"),
         (sh("true", inputs={"a": "none.txt"}), "can't be read"),
         (sh("true", inputs={"a": "0" * 64}), "has no object"),

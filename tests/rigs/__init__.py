@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.rigs import mounts, pythons, ray, slurm, sshd, strongswan
+from tests.rigs import mounts, podman, pythons, ray, slurm, sshd, strongswan, uv
 from tests.rigs.kubernetes import build as kubernetes
 from tests.rigs.pythons import BETWEEN, NEWEST, OLDEST, interpreter
 from tests.rigs.sky import install as pulumi
@@ -58,6 +58,11 @@ RIGS: Mapping[str, Rig] = {
         "mounts of small file systems (a full disk, a read-only store), in a mount namespace",
         mounts.missing,
     ),
+    "podman": Rig(
+        "podman, for containers as a cloud runs them",
+        podman.missing,
+        podman.install,
+    ),
     "pulumi": Rig(
         "the Pulumi engine, on a stand-in for its AWS provider over moto",
         pulumi.missing,
@@ -94,6 +99,11 @@ RIGS: Mapping[str, Rig] = {
         "strongSwan (ESP in user space) and FRR, for a lab's gateway, in network namespaces",
         strongswan.missing,
         strongswan.install,
+    ),
+    "uv": Rig(
+        "uv, which makes environments at places in a moment",
+        uv.missing,
+        uv.install,
     ),
 }
 

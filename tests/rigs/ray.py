@@ -84,12 +84,16 @@ def install() -> None:
 
 @dataclass
 class Cluster:
-    """A running cluster: where it answers, its token, and its machines."""
+    """A running cluster: where it answers, its token, and its machines.
+
+    `relay` is the process by which this machine reaches the dashboard.
+    """
 
     url: str
     token: str
     head: Machine
     worker: Machine
+    relay: int
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def ask(self, path: str) -> object:
@@ -141,14 +145,14 @@ def cluster(folder: Path, worker: bool = True) -> Iterator[Cluster]:
         listening.listen(64)
         url = "http://{}:{}".format(*listening.getsockname())
         token = secrets.token_hex(24)
-        made = Cluster(url, token, head, second, _variables(token))
-        made.ray(
-            head, "start", "--head", f"--port={PORT}", f"--node-ip-address={HEAD}", *_LIMITS,
-            "--dashboard-host=127.0.0.1", f"--dashboard-port={DASHBOARD}", "--temp-dir=/run/ray",
-            "--disable-usage-stats",
-        )  # fmt: skip
         relay = _relay(head, listening)
+        made = Cluster(url, token, head, second, relay.pid, _variables(token))
         try:
+            made.ray(
+                head, "start", "--head", f"--port={PORT}", f"--node-ip-address={HEAD}", *_LIMITS,
+                "--dashboard-host=127.0.0.1", f"--dashboard-port={DASHBOARD}",
+                "--temp-dir=/run/ray", "--disable-usage-stats",
+            )  # fmt: skip
             if worker:
                 made.start_worker()
                 _until(lambda: made.alive() == 2)

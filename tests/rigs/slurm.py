@@ -4,9 +4,9 @@
         slurm.run("sbatch", "--parsable", stdin=b"#!/bin/sh\ntrue\n")
 
 Partition `main` (the default) has two nodes of four CPUs and 8000 MB, `big` a third with two GPUs
-and a limit of an hour, `spare` is preempted by `main` on its two nodes. Memory limits are real, by
-cgroups. There is no accounting. All state is in one folder; ports and node names are a cluster's
-own, so that two run side by side. Needs root. Knows nothing of EMS.
+and a limit of an hour, `wide` has all three, `spare` is preempted by `main` on its two nodes.
+Memory limits are real, by cgroups. There is no accounting. All state is in one folder; ports and
+node names are a cluster's own, so that two run side by side. Needs root. Knows nothing of EMS.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ NodeName={node}2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]}
 NodeName={node}3 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[3]} Gres=gpu:t4:2
 PartitionName=main Nodes={node}[1-2] Default=YES MaxTime=INFINITE PriorityTier=10 State=UP
 PartitionName=big Nodes={node}3 MaxTime=1:00:00 State=UP
+PartitionName=wide Nodes={node}[1-3] PriorityTier=10 State=UP
 PartitionName=spare Nodes={node}[1-2] PriorityTier=1 GraceTime=5 State=UP
 """
 _GRES = """\

@@ -22,9 +22,9 @@ from pathlib import Path
 
 MODULES = Path("/usr/share/modules/init/sh")
 """Debian's environment-modules: the clusters' `module load`."""
-PACKAGES = ("openssh-server", "openssh-client", "iproute2", "util-linux")
+PACKAGES = ("openssh-server", "openssh-client", "iproute2", "iptables", "util-linux")
 SERVER = "/usr/sbin/sshd"
-NEEDED = (SERVER, "ssh", "ssh-keygen", "ip", "nsenter", "unshare")
+NEEDED = (SERVER, "ssh", "ssh-keygen", "ip", "iptables", "nsenter", "unshare")
 ADDRESSES = ("10.90.0.1", "10.90.0.2")
 _CONFIG = """
 Port 22
@@ -134,6 +134,12 @@ class Host:
     def mend(self) -> None:
         """Join it again."""
         self.near.run("ip", "link", "set", self._end, "up")
+
+    def lose(self, share: float) -> None:
+        """Lose so much of what goes over the cable from now on, in either direction."""
+        for chain, option in (("INPUT", "-i"), ("OUTPUT", "-o")):
+            match = ("-m", "statistic", "--mode", "random", "--probability", str(share))
+            self.near.run("iptables", "-A", chain, option, self._end, *match, "-j", "DROP")
 
     def kill_sessions(self) -> int:
         """Kill the server's processes for all connections; return how many there were."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -17,6 +18,8 @@ from typing import Any
 import boto3
 import pytest
 
+from ems.stack import ssm
+from tests.docs.pages import Command, matches, outputs, script, steps
 from tests.rigs import rig
 from tests.rigs.sandbox import parts
 from tests.rigs.sandbox.place import Place
@@ -25,7 +28,7 @@ from tests.rigs.sky.clients import KEYS
 from tests.rigs.sky.project import ROOT
 
 pytestmark = [rig("pulumi"), pytest.mark.timeout(900)]
-_COPIED = ("Pulumi.yaml", "infra", "stacks", "tests")
+_COPIED = ("Pulumi.yaml", "infra", "stacks", "tests", "examples")
 _LINKED = (".venv", "sdk", ".rigs")
 SMALL = """
 config:
@@ -89,47 +92,78 @@ class Clone:
 
     def inside(self, *commands: str) -> str:
         """Run commands in a shell that is in the sandbox, as a person does."""
+        return self.told("\n".join(["set -e; mkdir -p mine; cd mine", *commands]))
+
+    def told(self, script: str) -> str:
+        """Run a script in the clone, in a shell that is in the sandbox."""
         env = f"{sys.executable} -m tests.rigs.sandbox env"
-        script = "\n".join(
-            [f'cd {self.folder}; eval "$({env})"; mkdir -p mine; cd mine', *commands]
-        )
         outside = {
             **os.environ,
             "AWS_PROFILE": "other",
             "AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:9",
+            "EMS_CACHE": str(self.folder / "cache"),
         }
         done = subprocess.run(
-            ["bash", "-ec", script], env=outside, capture_output=True, text=True, check=False
+            ["bash", "-c", f'cd {self.folder}; eval "$({env})"\n{script}'],
+            env=outside,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 
 
+def cloned(settings: str) -> Clone:
+    """Make a clone whose path is short enough for a cluster's sockets."""
+    folder = Path(mkdtemp(prefix="sb-"))
+    for name in _COPIED:
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored, symlinks=True)
+        else:
+            shutil.copy2(ROOT / name, folder / name)
+    for name in _LINKED:
+        if (ROOT / name).exists():
+            (folder / name).symlink_to(ROOT / name)
+    made = Clone(folder)
+    if settings:
+        made.settings.write_text(settings)
+    return made
+
+
+def _end(clone: Clone) -> None:
+    parts.end(clone.place)
+    shutil.rmtree(clone.folder)
+
+
 @pytest.fixture
 def clones() -> Iterator[Callable[..., Clone]]:
-    """Make clones whose paths are short enough for a cluster's sockets."""
+    """Make clones."""
     made: list[Clone] = []
 
     def clone(settings: str = SMALL) -> Clone:
-        folder = Path(mkdtemp(prefix="sb-"))
-        for name in _COPIED:
-            if (ROOT / name).is_dir():
-                ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(ROOT / name, folder / name, ignore=ignored, symlinks=True)
-            else:
-                shutil.copy2(ROOT / name, folder / name)
-        for name in _LINKED:
-            if (ROOT / name).exists():
-                (folder / name).symlink_to(ROOT / name)
-        made.append(Clone(folder))
-        if settings:
-            made[-1].settings.write_text(settings)
+        made.append(cloned(settings))
         return made[-1]
 
     yield clone
     for each in made:
-        parts.end(each.place)
-        shutil.rmtree(each.folder)
+        _end(each)
+
+
+@pytest.fixture(scope="module")
+def sky() -> Iterator[tuple[Clone, str, float]]:
+    """A clone with the whole sky, what `make sandbox` said, and how many seconds it took."""
+    clone = cloned("")
+    before = clone.settings.read_text()
+    begun = time.monotonic()
+    said = clone.run("up")
+    yield clone, said, time.monotonic() - begun
+    assert clone.settings.read_text() == before
+    clone.run("down")
+    left = clone.place.folder.exists(), parts.running(clone.place)
+    _end(clone)
+    assert left == (False, [])
 
 
 def without_cluster(clone: Clone) -> Clone:
@@ -151,18 +185,13 @@ def _until(done: Callable[[], bool], within_s: float = 120) -> None:
 
 @rig("kubernetes")
 @pytest.mark.xdist_group("kubernetes")
-def test_the_whole_sky_stands_within_two_minutes(clones: Callable[..., Clone]) -> None:
-    clone = clones("")
-    before = clone.settings.read_text()
-    begun = time.monotonic()
-    said = clone.run("up")
-    took_s = time.monotonic() - begun
+def test_the_whole_sky_stands_within_two_minutes(sky: tuple[Clone, str, float]) -> None:
+    clone, said, took_s = sky
     print(f"make sandbox: {took_s:.0f} s")
     assert took_s < 120
     assert "oregon    us-west-2   queues: c7i-xlarge-on-demand, c7i-xlarge-spot," in said
     assert "cluster sandbox-oregon" in said
     assert 'eval "$(make -s sandbox-env)"' in said
-    assert clone.settings.read_text() == before
 
     out = clone.inside(
         "emsctl stack use ssm:us-west-2/sandbox",
@@ -179,9 +208,42 @@ def test_the_whole_sky_stands_within_two_minutes(clones: Callable[..., Clone]) -
     assert "namespace ems, pools cpu, gpu" in out
     assert "unchanged" in out
 
-    clone.run("down")
-    assert not clone.place.folder.exists()
-    assert parts.running(clone.place) == []
+
+@rig("kubernetes")
+@pytest.mark.xdist_group("kubernetes")
+def test_a_pipeline_on_batch_as_its_page_says(sky: tuple[Clone, str, float]) -> None:
+    clone = sky[0]
+    page = (ROOT / "docs/how-to/pipeline-on-batch.md").read_text(encoding="utf-8")
+    todo = steps(page.replace("norun=needs-a-sandbox", ""))
+    page_ends = len(todo)
+    here = 'export EMS_STORE="$PWD/local"'
+    run = "emsctl run examples/four_rooms/pipeline.py $small -q"
+    shown = "emsctl show last -o json"
+    todo += [Command(0, each, None) for each in (shown, here, run, shown)]
+    found = outputs(clone.told(script(todo)))
+    asked = [(at, step) for at, step in enumerate(todo) if isinstance(step, Command)]
+    wrong = {
+        step.text: (status, "\n".join(real))
+        for at, step in asked
+        for status, real in [found.get(at, (-1, ["was not reached"]))]
+        if status or not (step.shown is None or matches(step.shown, real))
+    }
+    assert wrong == {}
+    there, local = (json.loads("\n".join(found[at][1])) for at in (page_ends, len(todo) - 1))
+    assert there["counts"] == {"cached": 7}
+    assert _versions(there) == _versions(local)
+    assert there["result"]["success"] == local["result"]["success"]
+
+    messages = found[page_ends - 1][1]
+    assert sum(each.count("of 5 goals") for each in messages) == 2, "CloudWatch has what jobs wrote"
+    site = ssm.read(clone.client("ssm"), "us-west-2", "sandbox").outputs.sites["oregon"]
+    kept = clone.client("s3").list_objects_v2(Bucket=site.storage.bucket, Prefix="scratch/")
+    objects = [each["Key"] for each in kept["Contents"] if "/objects/" in each["Key"]]
+    assert len(objects) == 1, "but for the worker, objects are in the store and nowhere else"
+
+
+def _versions(run: Any) -> dict[str, str]:
+    return {each["label"]: each["version"] for each in run["calls"]}
 
 
 def test_it_is_gone_on_with_changed_and_begun_anew(clones: Callable[..., Clone]) -> None:
@@ -223,7 +285,7 @@ def test_ctrl_c_and_kill_in_the_middle(clones: Callable[..., Clone]) -> None:
     _until(lambda: _locked(clone))
     os.killpg(running.pid, signal.SIGINT)
     said, _ = running.communicate(timeout=120)
-    assert running.returncode == 130
+    assert running.returncode == 130, said
     assert "interrupted. Try: make sandbox, which goes on from there" in said
     assert not _locked(clone)
     (moto,) = parts.running(clone.place, "moto")

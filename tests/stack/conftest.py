@@ -3,44 +3,32 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.rigs.sky import install
+from tests.rigs.sky.cloud import Cloud
+from tests.rigs.sky.fixtures import cloud, shared_cloud
 from tests.stack.sky import Sky, made_sky
 
-
-@pytest.fixture(scope="session")
-def moto_address() -> Iterator[str]:
-    import moto.server
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = moto.server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+__all__ = ["cloud", "shared_cloud"]
 
 
 @pytest.fixture
-def aws(moto_address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+def aws(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """Point boto3 at an AWS that is empty."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_address)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    for name, value in cloud.environment.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it keeps credentials and endpoints
-    urllib.request.urlopen(f"{moto_address}/moto-api/reset", data=b"").read()
-    return moto_address
+    return cloud.endpoint
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from ems.hashing import digest_bytes
-from ems.store.entries import Ended
+from ems.store.entries import Ended, Handle
 from ems.store.gc import Garbage, Keeping, find_garbage, sweep
 from ems.store.litter import dead_scratch
 from ems.store.log import name
 from ems.store.store import Store
 from ems.worker.scratch import home_of
-from tests.store.making import opened, record, run, version
+from tests.store.making import failed, opened, record, run, version
 
 NO_GRACE = -1.0
 
@@ -75,6 +75,40 @@ def test_everything_is_kept_by_default(one: Store) -> None:
     garbage, freed = collect(one)
     assert (freed, garbage.bytes, garbage.versions) == (0, 0, [])
     assert has(one, "a")
+
+
+def test_what_a_job_made_stays_until_somebody_has_heard_of_its_end(one: Store) -> None:
+    first, second = version("first"), version("second")
+    with one.session("run-a") as writer:
+        writer.run(run("run-a", started=one.now()))
+        writer.claim([first, second])
+        for each in (first, second):
+            writer.handle(Handle(each.hex(), 1, "sky", "ems-1"))
+    put(one, "made by the job, which nobody watches")
+    one.root.put(f"attempts/{first.hex()}/checkpoint.json", b"[]")
+    drop(one, "run-a")
+    collect(one)
+    assert has(one, "made by the job, which nobody watches")
+    assert one.root.get(f"attempts/{first.hex()}/checkpoint.json") == b"[]"
+    with one.session("run-b") as writer:
+        writer.claim([first, second])
+        writer.failed(failed("first", run="run-b"))
+        writer.release([second])
+    drop(one, "run-b")
+    collect(one)
+    assert not has(one, "made by the job, which nobody watches")
+    assert one.root.get(f"attempts/{first.hex()}/checkpoint.json") is None
+
+
+def test_what_a_job_that_nobody_asked_for_in_weeks_made_goes(one: Store) -> None:
+    with one.session("run-a") as writer:
+        writer.run(run("run-a", started=one.now() - 15 * 86400))
+        writer.claim([version("first")])
+        writer.handle(Handle(version("first").hex(), 1, "sky", "ems-1"))
+    drop(one, "run-a")
+    put(one, "lost")
+    collect(one)
+    assert not has(one, "lost")
 
 
 def test_what_only_a_dropped_run_needs_goes(one: Store) -> None:

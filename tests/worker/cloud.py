@@ -1,84 +1,23 @@
-"""A server that speaks S3, reached over a link that can be cut, and jobs that lie there."""
+"""Jobs that lie in S3, reached over a link that can be cut, and containers that run them."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from ems.compute import ship
 from ems.hashing import digest_bytes
-
-BUCKET = "lab"
-
-
-class Link:
-    """A way to a server; `cut` breaks it, `mend` restores it. Hooks see what passes.
-
-    `after` cuts one connection each time so many bytes came over it.
-    """
-
-    def __init__(self, host: str, port: int) -> None:
-        self._to = (host, port)
-        self._ends: list[socket.socket] = []
-        self.after: list[int] = []
-        self._listener = self._listen(0)
-        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def _listen(self, port: int) -> socket.socket:
-        listener = socket.create_server(("127.0.0.1", port))
-        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
-        return listener
-
-    def _accept(self, listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = listener.accept()
-                far = socket.create_connection(self._to)
-                self._ends += [near, far]
-                for one, other, back in ((near, far, False), (far, near, True)):
-                    threading.Thread(
-                        target=self._copy, args=(one, other, back), daemon=True
-                    ).start()
-
-    def _copy(self, one: socket.socket, other: socket.socket, back: bool) -> None:
-        passed = 0
-        with contextlib.suppress(OSError):
-            while data := one.recv(65536):
-                other.sendall(data)
-                passed += len(data)
-                if back and self.after and passed > self.after[0]:
-                    self.after.pop(0)
-                    break
-        for end in (one, other):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def cut(self) -> None:
-        """Refuse new connections and break those that are open."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        ends, self._ends = self._ends, []
-        for end in ends:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-    def mend(self) -> None:
-        """Take connections again, at the same address."""
-        self._listener = self._listen(int(self.address.rpartition(":")[2]))
+from tests.rigs import s3
+from tests.rigs.s3 import BUCKET, Link
 
 
 class Cloud:
@@ -91,9 +30,8 @@ class Cloud:
         self.app = folder / "worker.pyz"
         self.app.write_bytes(ship.zipapp())
         self.variables = {
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_REGION": "us-east-1",
+            **s3.KEYS,
+            "AWS_REGION": s3.REGION,
             "AWS_ENDPOINT_URL": link.address,
             "EMS_SCRATCH": str(folder / "scratch"),
         }
@@ -102,15 +40,7 @@ class Cloud:
 
     def client(self) -> Any:
         """Return boto3's client, past the link."""
-        import boto3
-
-        return boto3.client(
-            "s3",
-            endpoint_url=f"http://{self.link._to[0]}:{self.link._to[1]}",
-            aws_access_key_id="key",
-            aws_secret_access_key="secret",
-            region_name="us-east-1",
-        )
+        return s3.client(self.link.beyond)
 
     def put(self, data: bytes) -> str:
         """Keep an object; return its digest."""
@@ -202,22 +132,3 @@ def until(true: Callable[[], object], timeout_s: float = 20.0) -> None:
     while not true():
         assert time.monotonic() < deadline, "it did not come to that"
         time.sleep(0.15)
-
-
-def served() -> Iterator[tuple[str, int]]:
-    """Serve S3 in this process, with the bucket."""
-    import logging
-
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
-    boto3.client(
-        "s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1", **keys
-    ).create_bucket(Bucket=BUCKET)
-    yield host, port
-    running.stop()

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
 import http.server
 import os
+import socket
+import socketserver
 import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from ems.hashing import digest_file, join_parts
-from ems.worker.carrying import agrees
+from ems.hashing import digest_bytes, digest_file, join_parts
+from ems.worker.answers import Away, Missing, S3Error, Stopped, Taken
 from ems.worker.credentials import Credentials, Keys
-from ems.worker.s3 import S3, Away, Missing, S3Error, Stopped, Taken
+from ems.worker.s3 import S3
 from ems.worker.signing import EMPTY, address_of, query_of, signed
-from tests.worker.cloud import Cloud, Link, served
+from tests.rigs.s3 import Link, served
+from tests.worker.cloud import Cloud
 
 MIB = 2**20
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, int]]:
-    yield from served()
+def server() -> tuple[str, int]:
+    return served()
 
 
 @pytest.fixture
@@ -100,11 +106,13 @@ def test_objects_are_written_read_and_listed(cloud: Cloud) -> None:
         s3.put(name, name.encode())
     assert s3.get("a/2 é+") == "a/2 é+".encode()
     assert list(s3.list("a/")) == [("a/1", 3), ("a/2 é+", 7)]
-    size, checksum = s3.head("b") or (0, "")
-    assert (size, checksum != "") == (1, True)
-    assert agrees(checksum, hashlib.sha256(b"b").hexdigest())
-    assert not agrees(checksum, hashlib.sha256(b"c").hexdigest())
-    assert s3.head("c") is None
+    found = s3.stat("b")
+    assert found is not None
+    assert found.is_content(digest_bytes(b"b"), 1)
+    assert not found.is_content(digest_bytes(b"c"), 1)
+    assert not found.is_content(digest_bytes(b"b"), 2)
+    assert found.age_s < 60
+    assert s3.stat("c") is s3.head("c") is None
     with pytest.raises(Missing, match="c in s3://lab/"):
         s3.get("c")
     s3.delete("b")
@@ -138,13 +146,33 @@ def test_twenty_mib_in_parts_both_ways(cloud: Cloud, tmp_path: Path) -> None:
     s3 = client(cloud)
     s3.put_file("large", str(tmp_path / "given"), part_bytes=5 * MIB)
     assert cloud.read("large") == data
-    size, checksum = s3.head("large") or (0, "")
-    assert size == len(data)
-    parts = [hashlib.sha256(data[at : at + 5 * MIB]).digest() for at in range(0, size, 5 * MIB)]
-    assert checksum
-    assert agrees(checksum, join_parts(parts)), "S3 verified each of five parts"
+    parts = [
+        hashlib.sha256(data[at : at + 5 * MIB]).digest() for at in range(0, len(data), 5 * MIB)
+    ]
+    found = s3.stat("large")
+    assert found is not None
+    assert found.is_content(join_parts(parts), len(data)), "S3 verified each of five parts"
     assert _fetched(s3, "large", tmp_path / "got") == len(data)
     assert digest_file(tmp_path / "got") == digest_file(tmp_path / "given")
+
+
+@pytest.mark.parametrize("part_bytes", [5 * MIB, 64 * MIB])
+def test_s3_itself_copies_and_renews(cloud: Cloud, tmp_path: Path, part_bytes: int) -> None:
+    data = os.urandom(12 * MIB)
+    (tmp_path / "given").write_bytes(data)
+    s3 = client(cloud)
+    other = s3.at(f"{cloud.url}/other é")
+    other.put_file("x", str(tmp_path / "given"), part_bytes)
+    before = cloud.link.passed
+    for source in (other, s3):
+        s3.copy("x", source, len(data), part_bytes)
+        assert cloud.read("x") == data
+        size = min(part_bytes, len(data))
+        parts = [hashlib.sha256(data[at : at + size]).digest() for at in range(0, 12 * MIB, size)]
+        found = s3.stat("x")
+        assert found is not None
+        assert found.is_content(join_parts(parts), len(data))
+    assert cloud.link.passed - before < 32 * 1024, "nothing of it came here"
 
 
 def test_an_empty_object(cloud: Cloud, tmp_path: Path) -> None:
@@ -321,8 +349,9 @@ def test_a_refusal_is_said_at_once(scripted: tuple[S3, type[_Server]]) -> None:
         s3.get("k")
 
 
-def test_certificates_are_verified(tmp_path: Path) -> None:
-    """A server that nobody vouches for is refused at once; AWS_CA_BUNDLE names who is trusted."""
+@pytest.fixture
+def secure(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Variables for a server that speaks TLS, whose certificate lies in the test's folder."""
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key),
@@ -330,20 +359,65 @@ def test_certificates_are_verified(tmp_path: Path) -> None:
          "-addext", "subjectAltName=DNS:localhost"],
         check=True, capture_output=True,
     )  # fmt: skip
-    handler = type("Handler", (_Server,), {"answers": [(200, {}, b"well")], "asked": []})
+    handler = type("Handler", (_Server,), {"answers": [(200, {}, b"well")] * 2, "asked": []})
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     running.socket = context.wrap_socket(running.socket, server_side=True)
     threading.Thread(target=running.serve_forever, daemon=True).start()
-    variables = {
+    yield {
         "AWS_ENDPOINT_URL": f"https://localhost:{running.server_address[1]}",
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "secret",
     }
-    with pytest.raises(S3Error, match="certificate verify failed"):
-        S3("s3://lab", 30.0, environ=variables).get("k")
-    variables["AWS_CA_BUNDLE"] = str(certificate)
-    assert S3("s3://lab", 5.0, environ=variables).get("k") == b"well"
     running.shutdown()
     running.server_close()
+
+
+def test_certificates_are_verified(secure: dict[str, str], tmp_path: Path) -> None:
+    """A server that nobody vouches for is refused at once; AWS_CA_BUNDLE names who is trusted."""
+    with pytest.raises(S3Error, match="certificate verify failed"):
+        S3("s3://lab", 30.0, environ=secure).get("k")
+    trusting = {**secure, "AWS_CA_BUNDLE": str(tmp_path / "certificate.pem")}
+    assert S3("s3://lab", 5.0, environ=trusting).get("k") == b"well"
+
+
+class _Proxy(socketserver.StreamRequestHandler):
+    """Lets connections through to this machine, and notes who asked for what."""
+
+    asked: ClassVar[list[tuple[str, str]]] = []
+
+    def handle(self) -> None:
+        line, keys = self.rfile.readline().decode().split()[1], ""
+        while (header := self.rfile.readline().decode().strip()) != "":
+            if header.startswith("Proxy-Authorization: "):
+                keys = header.rpartition(" ")[2]
+        self.asked.append((line, keys))
+        with socket.create_connection(("127.0.0.1", int(line.rpartition(":")[2]))) as far:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            threading.Thread(target=_pass, args=(far, self.connection), daemon=True).start()
+            _pass(self.connection, far)
+
+
+def _pass(one: socket.socket, other: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+
+
+def test_a_proxy_is_gone_through(secure: dict[str, str], tmp_path: Path) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Proxy) as proxy:
+        proxy.daemon_threads = True
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        variables = {
+            **secure,
+            "AWS_CA_BUNDLE": str(tmp_path / "certificate.pem"),
+            "HTTPS_PROXY": f"http://ada:l%40b@127.0.0.1:{proxy.server_address[1]}",
+        }
+        server = secure["AWS_ENDPOINT_URL"].removeprefix("https://")
+        assert S3("s3://lab", 5.0, environ=variables).get("k") == b"well"
+        assert _Proxy.asked == [(server, base64.b64encode(b"ada:l@b").decode())]
+        nearby = {**variables, "NO_PROXY": "localhost"}
+        assert S3("s3://lab", 5.0, environ=nearby).get("k") == b"well"
+        assert len(_Proxy.asked) == 1
+        proxy.shutdown()

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ems import __version__
-from ems.cli.context import output_option, session_for, settings_of, warn
+from ems.cli.context import output_option, settings_of, warn
 from ems.cli.tables import print_facts, print_json, print_section
 from ems.cli.texts import plural, size
 from ems.errors import FAULT, EmsError
+from ems.settings import FILE
 from ems.units import gib_text
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ Problem = tuple[str, str, str]
 def check(ctx: click.Context, everything: bool, stack: str | None, output: str) -> None:
     """Look over this machine, the store, places and the sky; exit 1 if something is broken.
 
-    Places are the targets of .ems.yaml: each is asked whether it is ready for jobs.
+    Places are the targets of .ems.yaml and those of the stack: each is asked whether it is ready
+    for jobs.
 
     A sample of the store's objects is read and compared with their digests, or all with --all.
 
@@ -57,8 +59,8 @@ def check(ctx: click.Context, everything: bool, stack: str | None, output: str) 
     has been made.
 
     \b
-    JSON: {machine, versions, settings, store, stack, places: [{place, ready, what}],
-    problems: [{where, what, next}]}.
+    JSON: {machine, versions, settings, store, stack, places: [{place, ready, what,
+    from, needed}], problems: [{where, what, next}]}.
     `stack` is null where none is named, else {reference, readable, where, environment,
     account, sites: {name: region}, as_described, notes}.
     """
@@ -97,24 +99,42 @@ def _sky(reference: str | None) -> Findings | None:
 def _places(
     ctx: click.Context, settings: Settings, problems: list[Problem]
 ) -> list[dict[str, Any]]:
-    """Return what a look at each place of `.ems.yaml` found; those not ready are problems."""
-    if not settings.targets:
+    """Return what a look at each place found; those not ready are problems.
+
+    A place of the stack that lacks something is none: nobody may have wanted it.
+    """
+    if not settings.targets and settings.stack is None:
         return []
     from concurrent.futures import ThreadPoolExecutor
 
-    session = session_for(ctx, Path.cwd())
+    from ems.compute.targets import Targets
+    from ems.session import Session
+
+    session = Session(Path.cwd(), settings, lambda _: None)
     try:
-        setting = session.setting(lambda _: None)
+        setting, targets = session.setting(lambda _: None), session.targets
+        named = targets.listed() if isinstance(targets, Targets) else targets
         with ThreadPoolExecutor(8) as pool:
-            looks = [pool.submit(each.check, setting) for each in session.targets.values()]
-            found = [finding for look in looks for finding in look.result()]
+            looks = [(each, pool.submit(each.check, setting)) for each in named.values()]
+            found = [(each, finding) for each, look in looks for finding in look.result()]
     except EmsError as error:
         problems.append((error.subject, error.problem, error.next_step))
         return []
     finally:
         session.close()
-    problems += [(each.place, each.what, each.next_step) for each in found if not each.ready]
-    return [{"place": each.place, "ready": each.ready, "what": each.what} for each in found]
+    problems += [
+        (seen.place, seen.what, seen.next_step)
+        for each, seen in found
+        if not seen.ready and each.lack is None
+    ]
+    return [
+        {
+            "place": seen.place, "ready": seen.ready, "what": seen.what,
+            "from": f"stack {each.stack}" if each.stack else FILE,
+            "needed": seen.next_step if each.lack is not None else "",
+        }
+        for each, seen in found
+    ]  # fmt: skip
 
 
 def _machine() -> dict[str, Any]:
@@ -217,7 +237,7 @@ def _print(document: dict[str, Any], problems: Sequence[Problem]) -> None:
             ),
             *_store_facts(store),
             *_sky_facts(document["stack"]),
-            *((each["place"], each["what"]) for each in document["places"] if each["ready"]),
+            *_place_facts(document["places"]),
         ]
     )
     print_section("problems" if problems else "nothing is broken")
@@ -239,6 +259,20 @@ def _store_facts(store: dict[str, Any]) -> list[tuple[str, str]]:
             f"{store['objects']}, {size(store['object_bytes'])}; verified: {store['verified']}",
         ),
     ]
+
+
+def _place_facts(places: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return a line for each place that is ready, and for those of the stack that lack a key."""
+    found: list[tuple[str, str]] = []
+    for each in places:
+        ours = each["from"] == FILE
+        if each["needed"]:
+            found.append((each["place"], f"not set up: {each['what']}"))
+        elif each["ready"]:
+            found.append(
+                (each["place"], each["what"] + ("" if ours else f" (from {each['from']})"))
+            )
+    return found
 
 
 def _sky_facts(sky: dict[str, Any] | None) -> list[tuple[str, str]]:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ems.cli import lookup
+from ems.cli import gc_places, lookup
 from ems.cli.context import output_option, reading
 from ems.cli.tables import print_facts, print_json
 from ems.cli.texts import plural, size
 from ems.units import seconds
 
 if TYPE_CHECKING:
+    from ems.compute.environments import Tidied
     from ems.store.gc import Garbage
     from ems.store.store import Store
 
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     help="Spare what is younger; less than 1h is safe only while nothing runs  [default: 1h]",
 )
 @click.option(
+    "--unused",
+    default="30d",
+    metavar="AGE",
+    help="Let go of environments at places that no job used for so long  [default: 30d]",
+)
+@click.option(
     "--yes", "--delete", "delete", is_flag=True, help="Delete; else only say what would go."
 )
 @output_option
@@ -39,6 +46,7 @@ def gc(
     older_than: str | None,
     drop: tuple[str, ...],
     grace: str,
+    unused: str,
     delete: bool,
     output: str,
 ) -> None:
@@ -48,14 +56,19 @@ def gc(
     run used stay, whoever computed them, and so does what is younger than an hour. Without --yes
     nothing is deleted.
 
+    The places of .ems.yaml are asked for environments that they made: those that no job used for a
+    month go, too. A place that can't be reached keeps its own.
+
     \b
     JSON: {deleted, bytes, waiting, kept: [run], dropped: [run], versions, objects,
-    runners}. `bytes` are free now or would be, `waiting` once the living runners end.
+    runners, environments: [{place, kept, gone, bytes, problem}]}. `bytes` are free now
+    or would be, `waiting` once the living runners end.
     """
     from ems.store.gc import Keeping, find_garbage, sweep
 
     age = None if older_than is None else seconds(older_than, "--older-than")
     spared = seconds(grace, "--grace")
+    idle_s = seconds(unused, "--unused")
     with reading(ctx) as store:
         drops = frozenset(lookup.run_of(store, word).summary.id for word in drop)
         keeping = Keeping(newest=keep, younger_than_s=age, dropped=drops)
@@ -64,7 +77,8 @@ def gc(
         if delete:
             _note(store, found.dropped)
             freed = sweep(store, found, grace_s=spared)
-    _show(found, freed, output)
+    places = gc_places.environments(ctx, idle_s, delete=delete)
+    _show(found, freed, places, output)
 
 
 def _note(store: Store, runs: Sequence[str]) -> None:
@@ -76,11 +90,12 @@ def _note(store: Store, runs: Sequence[str]) -> None:
         store.committer.commit("", entries)
 
 
-def _show(found: Garbage, freed: int | None, output: str) -> None:
+def _show(found: Garbage, freed: int | None, places: Sequence[Tidied], output: str) -> None:
     count = len(found.orphans) + (0 if found.runners else len(found.condemned))
     amount = found.bytes if freed is None else freed
     if output == "json":
-        print_json(_document(found, freed, amount, count))
+        document = _document(found, freed, amount, count)
+        print_json({**document, "environments": gc_places.document(places)})
         return
     print_facts(
         [
@@ -89,10 +104,12 @@ def _show(found: Garbage, freed: int | None, output: str) -> None:
             ("versions", f"{len(found.versions)} that only those need"),
             ("objects", f"{count}, {size(amount)} {'to free' if freed is None else 'freed'}"),
             ("waiting", _waiting(found)),
+            ("places", gc_places.lines(places, deleted=freed is not None)),
         ]
     )
     if freed is None:
-        print("nothing was deleted. Try: the same with --yes" if amount else "nothing to delete")
+        some = amount or any(each.gone or each.bytes for each in places)
+        print("nothing was deleted. Try: the same with --yes" if some else "nothing to delete")
 
 
 def _waiting(found: Garbage) -> str:

@@ -24,7 +24,9 @@ def status(ctx: click.Context, ids: tuple[str, ...], last: int, output: str) -> 
     \b
     JSON: a list of {handle: {id, name, target, store}, state, reason, exit_code,
     signal, detail, attempt, attempts, place, native, who, submitted, started,
-    ended, seconds, outputs, log}.
+    ended, seconds, outputs, log, members}; a gang's members are a list of
+    {name, role, nth, rank, state, reason, exit_code, signal, detail, place, native,
+    address, port, log}.
     """
     with jobs_here(ctx) as jobs:
         infos = jobs.status(ids or None, recent=last)

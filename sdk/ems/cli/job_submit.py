@@ -80,7 +80,8 @@ def submit(
 
     \b
     JSON: one object a line, {event: state, handle, state, reason, …} or
-    {event: line, job, text}; with -d a list of {id, name, target, store}.
+    {event: line, job, text}, of a gang's member with `member`; with -d a list of
+    {id, name, target, store}.
     """
     words: list[str] = ctx.meta.get(_COMMAND, [])
     flags: dict[Steps, object] = {

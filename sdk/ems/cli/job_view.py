@@ -23,7 +23,8 @@ from ems.cli.tables import print_json, print_table
 from ems.cli.texts import took, when
 from ems.compute.job import JobState
 from ems.errors import CANCELED, DONE, TASK_FAILED, UNFINISHED
-from ems.jobs.types import Changed, JobEvent, JobInfo
+from ems.jobs.followed import JOIN
+from ems.jobs.types import Changed, JobEvent, JobInfo, MemberInfo, prefix_of
 
 if TYPE_CHECKING:
     from ems.jobs.jobs import Jobs
@@ -54,13 +55,18 @@ def print_infos(infos: Sequence[JobInfo], output: str) -> None:
         print_json([info.to_json() for info in infos])
         return
     columns = ("id", "state", "why", "where", "since", "took")
-    rows = [
-        (
-            info.handle.id, info.state.value, _why(info), info.place or info.handle.target,
-            when(info.ended or info.started or info.submitted), took_text(info),
-        )
-        for info in infos
-    ]  # fmt: skip
+    rows: list[tuple[str, ...]] = []
+    for info in infos:
+        rows.append(
+            (
+                info.handle.id, info.state.value, _why(info), info.place or info.handle.target,
+                when(info.ended or info.started or info.submitted), took_text(info),
+            )
+        )  # fmt: skip
+        rows += [
+            (f"  {each.name}", each.state.value, _why_member(each), each.place, "", "")
+            for each in info.members
+        ]
     if rows:
         print_table(columns, rows, right=("took",))
 
@@ -77,10 +83,21 @@ def _why(info: JobInfo) -> str:
     elif info.signal:
         text += f" {info.signal}"
     if not info.state.ended and info.detail:
-        text = info.detail if len(info.detail) <= _WIDE else info.detail[: _WIDE - 1] + "…"
+        text = _cut(info.detail)
     if info.attempt > 1:
         text = f"{text} (attempt {info.attempt} of {info.attempts})".strip()
     return text
+
+
+def _why_member(member: MemberInfo) -> str:
+    text = member.reason.value if member.reason else ""
+    if member.exit_code or member.signal:
+        text += f" {member.exit_code or member.signal}"
+    return text or _cut(member.detail)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _WIDE else text[: _WIDE - 1] + "…"
 
 
 def exit_code(infos: Sequence[JobInfo]) -> int:
@@ -135,9 +152,10 @@ def show(events: Iterator[JobEvent], output: str, several: bool) -> None:
         if output == "json":
             print(json.dumps(_document(event), ensure_ascii=False), flush=True)
         elif isinstance(event, Changed):
-            _say_state(event.info)
+            say_state(event.info)
         else:
             prefix = f"{event.job.id}: ".encode() if several else b""
+            prefix += prefix_of(event.member)
             end = b"" if event.data.endswith(b"\n") else b"\n"
             _write(prefix + event.data + end)
 
@@ -145,10 +163,12 @@ def show(events: Iterator[JobEvent], output: str, several: bool) -> None:
 def _document(event: JobEvent) -> dict[str, object]:
     if isinstance(event, Changed):
         return {"event": "state", **event.info.to_json()}
-    return {"event": "line", "job": event.job.id, "text": event.text}
+    member = {"member": event.member} if event.member else {}
+    return {"event": "line", "job": event.job.id, **member, "text": event.text}
 
 
-def _say_state(info: JobInfo) -> None:
+def say_state(info: JobInfo) -> None:
+    """Tell a person what state a job is in, and since when or why."""
     state = info.state.value
     words = [f"{info.handle.id}: {colored(state, _COLORS.get(state, ''), sys.stderr)}"]
     if info.attempt > 1:
@@ -159,6 +179,10 @@ def _say_state(info: JobInfo) -> None:
         words.append(f"in {spent}")
     detail = info.detail
     click.echo(" ".join(words) + (f": {detail}" if detail else ""), err=True)
+    if info.state is JobState.RUNNING:
+        for each in info.members:
+            where = f" at {each.address}:{each.port}" if each.port else ""
+            click.echo(f"  {each.name}: {each.place}{where}", err=True)
 
 
 def _write(data: bytes) -> None:
@@ -195,6 +219,10 @@ def say_how_to_come_back(infos: Sequence[JobInfo]) -> None:
         words = " ".join(sorted(base)[:3])
         count = "the job goes on" if len(going) == 1 else f"{len(going)} jobs go on"
         click.echo(f"{count}. Come back: emsctl job watch {words}", err=True)
+    for info in going:
+        if info.state is JobState.SUBMITTED and (info.members or JOIN in info.handle.target):
+            said = "its members meet only while somebody watches, and wait a while for that"
+            click.echo(f"{info.handle.id} is a gang: {said}", err=True)
 
 
 def say_outputs(jobs: Jobs, infos: Sequence[JobInfo], folder: Path | None) -> None:

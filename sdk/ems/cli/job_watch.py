@@ -39,7 +39,7 @@ def watch(
 
     \b
     JSON: one object a line, {event: state, handle, state, reason, …} or
-    {event: line, job, text}.
+    {event: line, job, text}, of a gang's member with `member`.
     """
     with jobs_here(ctx) as jobs:
         known = [handle.id for handle in jobs.find(ids)]

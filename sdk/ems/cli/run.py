@@ -64,6 +64,13 @@ if TYPE_CHECKING:
     help="For people, or for programs.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show failures and the result only.")
+@click.option(
+    "--driver", metavar="TARGET",
+    help="Run the runner itself as a job there, which goes on without this machine.",
+)  # fmt: skip
+@click.option(
+    "-d", "--detach", is_flag=True, help="With --driver: leave once the job is handed over."
+)
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -78,11 +85,16 @@ def run(
     until: tuple[str, ...],
     output: str,
     quiet: bool,
+    driver: str | None,
+    detach: bool,
 ) -> None:
     """Run a pipeline: nothing that is known already is computed again.
 
     FILE is a Python file; :PIPELINE names one of several, of which `main` needs no naming. Exit
     codes: 0 done, 100 a task failed, 101 unfinished, 103 canceled, 1 EMS's own error, 2 usage.
+
+    With --driver, Ctrl-C leaves the run alone (101); `emsctl job cancel` ends it. The store must be
+    one that the place reaches.
 
     \b
     JSON: {run, pipeline, state, seconds, counts, result, failures: [{task, version,
@@ -96,11 +108,18 @@ def run(
     pipeline, path = load_pipeline(target)
     given = {**_from_file(params_file), **_from_words(params)}
     options = RunOptions(jobs, keep_going, rerun, until, sys.argv, on)
+    if detach and not driver:
+        raise UsageError("-d", "is for --driver alone", "emsctl run --driver TARGET -d …")
     session = session_for(ctx, path)
     try:
         if dry_run:
             _print_plan(session, pipeline, given, options, output)
             return
+        if driver is not None:
+            from ems.cli.driver import Asked, drive
+
+            asked = Asked(target, driver, output, quiet, detach)
+            ctx.exit(drive(session, pipeline, path, given, options, asked))
         observer = observer_for(sys.stderr, quiet=quiet)
         try:
             done = session.run(pipeline, given, options, words=True, observer=observer)

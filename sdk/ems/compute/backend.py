@@ -77,13 +77,15 @@ def _unprovided(what: str, done: str, key: str) -> Lack:
 class Room(NamedTuple):
     """How much a place could start now: of `total` CPUs `free` are; None where nobody knows.
 
-    `gpus` counts free GPUs. `why` says why nothing can start: down, drained, a quota.
+    `gpus` counts free GPUs. `why` says why nothing can start: down, drained, a quota. `asked` is
+    False until the place has answered for the first time.
     """
 
     free: float | None = None
     total: float | None = None
     gpus: int | None = None
     why: str = ""
+    asked: bool = True
 
 
 class Backend(Protocol):
@@ -140,6 +142,13 @@ class Backend(Protocol):
 
     def logs(self, handle: Handle, since: int, until: int | None = None) -> tuple[bytes, int]:
         """Return output of the job from offset `since` (to `until`), and the next offset."""
+        ...
+
+    def brief(self, handles: Sequence[Handle], data: bytes) -> None:
+        """Tell members of a gang of each other: `data` is the list that their workers wait for.
+
+        May be said again; those that have ended are passed by.
+        """
         ...
 
     def forget(self, handles: Sequence[Handle]) -> None:

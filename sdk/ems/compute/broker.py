@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
+from ems.compute import gangs
 from ems.compute.backend import ANYWHERE, Backend, Capabilities, Room
 from ems.compute.job import Handle, Job, JobState, JobStatus, Reason, Resources
 from ems.errors import EmsError, UsageError, did_you_mean
@@ -68,6 +69,8 @@ class Broker:
         self._moved: dict[str, Handle] = {}
         """Handles that were given out here, with what they stand for since."""
         self._ended: dict[str, JobStatus] = {}
+        self._assembling: dict[str, list[Handle]] = {}
+        """Members of gangs that were handed over and have not met yet."""
         self._count = count(1)
 
     # -- choosing ---------------------------------------------------------------------------------
@@ -98,6 +101,26 @@ class Broker:
             return may[0]  # which says why, once and for all
         return "; ".join(reasons)
 
+    def seats(self, jobs: Sequence[Job], *, apart: bool = False) -> gangs.Seating:
+        """Return a place for each member of a gang, where all fit at once, or why there is none.
+
+        Submitted with that place's name as its `on`, a member goes there. `apart`: only places
+        that outlive this process are good enough.
+        """
+
+        def may(job: Job) -> list[Backend]:
+            on = () if job.on == (ANYWHERE,) else job.on  # without a word it is the default's
+            found = [each for word in self.choices(on) for each in self._backends(word)]
+            return [each for each in found if each.capabilities.durable or not apart]
+
+        asked = {each.name: each for job in jobs for each in may(job)}
+        for name, each in asked.items():
+            room = each.room()
+            if not room.asked and not room.why:
+                return gangs.Seating(why=f"{name} is asked what is free there")
+        busy = {at.backend for handles in self._assembling.values() for at in handles}
+        return gangs.seat(jobs, may, busy)
+
     def ahead(self, on: Sequence[str]) -> Ahead:
         """Return how much to hand over to targets elsewhere, by the CPUs that they tell of."""
         rooms = [place.room() for target in self.choices(on) for place in self._backends(target)]
@@ -113,7 +136,9 @@ class Broker:
         for job in jobs:
             held = Handle(self.name, f"waiting-{next(self._count)}", "", time.time())
             handles.append(held)
-            self._held.append((held, job))
+            if job.member is None:
+                self._held.append((held, job))
+        self._hand_over_members(list(zip(handles, jobs, strict=True)))
         self._place_what_can()
         return [self._moved.get(handle.native, handle) for handle in handles]
 
@@ -144,6 +169,32 @@ class Broker:
         for name, some in going.items():
             self._hand_over(self._places[name], some)
         going.clear()
+
+    def _hand_over_members(self, some: Sequence[tuple[Handle, Job]]) -> None:
+        """Hand members of gangs to the places that they were given, those of one place at once."""
+        by_place: dict[str, list[tuple[Handle, Job]]] = {}
+        for held, job in some:
+            if job.member is not None:
+                by_place.setdefault(job.on[0], []).append((held, job))
+        for name, those in by_place.items():
+            place = self._place_of(Handle(name, ""))
+            if place is not None:
+                self._hand_over(place, those)
+                for held, job in those:
+                    gang = job.member.gang if job.member is not None else ""
+                    self._assembling.setdefault(gang, []).append(self.now(held))
+                continue
+            detail = f"no target here is called {name.partition('/')[0]}"
+            for held, _ in those:
+                ended, reason = JobState.FAILED, Reason.IMPOSSIBLE
+                self._ended[held.native] = JobStatus(held, ended, reason, detail=detail)
+
+    def _assembled(self, handles: Sequence[Handle]) -> None:
+        """Take note that gangs have met, or will not: their places are open to the next one."""
+        gone = set(map(self.now, handles))
+        for gang, members in list(self._assembling.items()):
+            if not gone.isdisjoint(members):
+                del self._assembling[gang]
 
     def _hand_over(self, place: Backend, some: Sequence[tuple[Handle, Job]]) -> None:
         jobs = [job._replace(on=()) for _, job in some]
@@ -238,6 +289,7 @@ class Broker:
 
     def cancel(self, handles: Sequence[Handle], grace_s: float) -> None:
         """End jobs: those that wait here at once."""
+        self._assembled(handles)
         gone = {handle.native for handle in handles if handle.backend == self.name}
         for held, _ in [each for each in self._held if each[0].native in gone]:
             detail = "was canceled before it started"
@@ -247,8 +299,15 @@ class Broker:
         for place, some in self._by_place(handles):
             place.cancel(some, grace_s)
 
+    def brief(self, handles: Sequence[Handle], data: bytes) -> None:
+        """Tell members of a gang of each other, wherever they are."""
+        self._assembled(handles)
+        for place, some in self._by_place(handles):
+            place.brief(some, data)
+
     def forget(self, handles: Sequence[Handle]) -> None:
         """Let go of ended jobs."""
+        self._assembled(handles)
         for place, some in self._by_place(handles):
             place.forget(some)
         for handle in handles:

@@ -91,20 +91,30 @@ _NO_TEXT: Mapping[str, str] = {}
 
 
 class Role(NamedTuple):
-    """One part of a gang: `times` jobs alike, which start with those of the other roles or not."""
+    """One part of a gang: `times` jobs alike, which start with those of the other roles or not.
+
+    `variables` go before the job's, `outputs` are what each of them writes. `ends`: once all of
+    the roles that say so have ended well, the gang has, and the others are told to stop.
+    """
 
     name: str
     times: int = 1
     resources: Resources = Resources()
     on: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    variables: Mapping[str, str] = _NO_TEXT
+    outputs: Mapping[str, str] = _NO_TEXT
+    ends: bool = False
+    limits: Resources | None = None
 
 
 class Member(NamedTuple):
     """Which part of a gang a job is: the `rank`-th of `size`, the `nth` of `times` of its role.
 
     Both count from 0. `gang` is the same for all members of one try (hexadecimal). Those that go
-    to one place are handed over together, so that a scheduler which can starts them as one.
+    to one place are handed over together, so that a scheduler which can starts them as one. They
+    wait `meet_s` for each other. `line` is the same for all tries of this member (hexadecimal):
+    checkpoints go by it.
     """
 
     gang: str
@@ -113,6 +123,25 @@ class Member(NamedTuple):
     times: int
     rank: int
     size: int
+    meet_s: float = 600.0
+    line: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return what people call it: `robot-0`."""
+        return f"{self.role}-{self.nth}"
+
+
+class Recipe(NamedTuple):
+    """How a declared environment is made where it is not there: all that decides the outcome.
+
+    `text` is a JSON document (`ems.pipeline.environment.recipes` writes it, `ems.worker.making`
+    reads it); where it is empty, it is the object `digest` of the store. Equal digests are equal
+    environments.
+    """
+
+    digest: str
+    text: str = ""
 
 
 class Job(NamedTuple):
@@ -128,7 +157,8 @@ class Job(NamedTuple):
     `timeout_s` limits one version (of a parcel) or the command. `limits` is the most it may take,
     where that is not what it asks for; `retry_on` are the reasons after which it is tried again.
     `declared` are the parts of the environment that a command needs (contract 3); a parcel carries
-    its own. `roles` make it a gang; `member` says which part of one it is.
+    its own. `recipe` is how a place makes that environment, if it does. `roles` make it a gang;
+    `member` says which part of one it is.
     """
 
     name: str
@@ -156,6 +186,7 @@ class Job(NamedTuple):
     retry_on: frozenset[str] = frozenset()
     declared: Mapping[str, str] = _NO_TEXT
     member: Member | None = None
+    recipe: Recipe | None = None
 
 
 class Handle(NamedTuple):

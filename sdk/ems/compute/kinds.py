@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ems.compute.backend import Backend
-from ems.compute.remote.spool import Objects
+from ems.compute.remote.beside import Stored
+from ems.compute.remote.moving import Objects
 
 GROUP = "ems.backends"
 
@@ -27,7 +28,8 @@ class Setting:
 
     `objects` are the store's; `cache` is this machine's folder for what can be made again. `warn`
     tells a person one sentence. `base` is the folder that relative paths of the settings start at.
-    `stack` is the project's sky, as `.ems.yaml` names it.
+    `stack` is the project's sky, as `.ems.yaml` names it. `store` are the same objects where the
+    store lies in S3: a place beside it moves none of them through this machine.
     """
 
     objects: Objects
@@ -35,6 +37,7 @@ class Setting:
     warn: Callable[[str], None]
     base: Path
     stack: str = ""
+    store: Stored | None = None
 
 
 @dataclass(frozen=True)

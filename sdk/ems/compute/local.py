@@ -78,6 +78,8 @@ class LocalBackend:
             self._count += 1
             handle = Handle(self.name, f"{os.getpid()}-{self._count}", "", time.time())
             parcel = plain.parcel_of(job, handle.native, str(self._folder / "scratch"))
+            if job.member is not None:
+                parcel["gang"]["peers"] = str(self._peers_of(handle))
             tracked = self._jobs[handle.native] = Tracked(handle, job, parcel)
             handles.append(handle)
             self._enqueue(tracked)
@@ -184,12 +186,27 @@ class LocalBackend:
             worker.ask_to_end()
         tracked.cancel_at = min(cancel_at, tracked.cancel_at or cancel_at)
 
+    def brief(self, handles: Sequence[Handle], data: bytes) -> None:
+        """Tell members of a gang of each other."""
+        for handle in handles:
+            tracked = self._jobs.get(handle.native)
+            if tracked is not None and not tracked.status.state.ended:
+                path = self._peers_of(handle)
+                made = path.with_suffix(".new")
+                made.write_bytes(data)
+                made.rename(path)
+
+    def _peers_of(self, handle: Handle) -> Path:
+        return self._folder / f"{handle.native}.peers"
+
     def forget(self, handles: Sequence[Handle]) -> None:
         """Let go of messages and output of ended jobs."""
         for handle in handles:
             tracked = self._jobs.get(handle.native)
             if tracked is not None and tracked.status.state.ended:
                 del self._jobs[handle.native]
+                if tracked.job.member is not None:
+                    self._peers_of(handle).unlink(missing_ok=True)
 
     def wait(self, timeout_s: float) -> None:
         """Return when something changed, at the latest after `timeout_s`; at once if all ended."""

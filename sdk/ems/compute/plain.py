@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ems.compute.job import Job
+from ems.compute.job import Job, Member
 from ems.worker import protocol
 
 
@@ -16,6 +16,7 @@ def parcel_of(job: Job, name: str, scratch: str) -> dict[str, Any]:
     if job.payload is not None:
         return dict(job.payload)
     most = job.limits or job.resources
+    version = job.member.line if job.member is not None and job.member.line else name
     return {
         "schema": protocol.SCHEMA,
         "parcel": name,
@@ -35,5 +36,18 @@ def parcel_of(job: Job, name: str, scratch: str) -> dict[str, Any]:
         "outbox": job.outbox or None,
         "scratch": None if job.outbox else scratch,
         "attempts": job.attempts or None,
-        "versions": [{"v": name, "gen": 1, "try": 1, "task": 0, "args": {}, "seed": 0}],
+        "versions": [{"v": version, "gen": 1, "try": 1, "task": 0, "args": {}, "seed": 0}],
+        **({"gang": _gang(job.member)} if job.member is not None else {}),
+    }
+
+
+def _gang(member: Member) -> dict[str, Any]:
+    return {
+        "gang": member.gang,
+        "role": member.role,
+        "nth": member.nth,
+        "times": member.times,
+        "rank": member.rank,
+        "size": member.size,
+        "wait_s": member.meet_s,
     }

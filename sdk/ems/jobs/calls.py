@@ -16,6 +16,7 @@ from ems.compute.backend import ANYWHERE
 from ems.compute.jobfile.making import job_of
 from ems.errors import UsageError
 from ems.jobs.finding import Named
+from ems.jobs.followed import JOIN
 from ems.jobs.jobs import GRACE_S, Jobs, Wanted
 from ems.jobs.preparing import Prepared
 from ems.jobs.types import JobEvent, JobHandle, JobInfo
@@ -38,20 +39,24 @@ def jobs_of(session: Session) -> Jobs:
 
     return Jobs(
         session.store, lambda: broker, cache=session.cache, who=user_name(), choose=choose,
-        now=broker.now,
+        now=broker.now, seat=lambda jobs, apart: broker.seats(jobs, apart=apart),
     )  # fmt: skip
 
 
 def _target(broker: Broker, prepared: Prepared) -> str:
     """Return the first target that could start a job now, or else the first that it names.
 
-    Without a word (`auto`) that is this machine, as for tasks.
+    Without a word (`auto`) that is this machine, as for tasks. Of a gang it is the first target of
+    each role: where its members go is settled once all of them fit.
     """
     try:
-        may = broker.choices(() if prepared.on == (ANYWHERE,) else prepared.on)
+        mays = [broker.choices(() if on == (ANYWHERE,) else on) for on in prepared.asked]
     except UsageError as error:
         subject, problem = f"job {prepared.spec.name}", f"{error.subject} {error.problem}"
         raise UsageError(subject, problem, error.next_step) from None
+    if prepared.spec.roles:
+        return JOIN.join(dict.fromkeys(may[0] for may in mays))
+    may = mays[0]
     if len(may) == 1:
         return may[0]
     job = job_of(prepared.spec, prepared.inputs, prepared.declared)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ems.errors import UsageError, did_you_mean
-from ems.jobs.following import Followed
+from ems.jobs.followed import Followed
 from ems.jobs.types import JobHandle
 from ems.store.jobs import JobRecords, Ledger
 
@@ -67,6 +67,11 @@ class Finding:
             jobs = self._all(ledger)
             natives = {
                 (i, n) for (i, n), handle in ledger.handles.items() if handle.get("native") == word
+            }
+            natives |= {
+                (i, n)
+                for (i, n), members in ledger.members.items()
+                if any(member.get("native") == word for member in members)
             }
             if natives:
                 return [jobs[i] for i, _ in natives]

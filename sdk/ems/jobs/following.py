@@ -7,62 +7,34 @@ interface and the store's records. Never decides where a job runs.
 
 from __future__ import annotations
 
-import os
-import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ems.compute.backend import Backend
 from ems.compute.job import Handle, JobState, JobStatus, Reason
-from ems.compute.machine import CAPABILITIES as HERE
+from ems.jobs.followed import Followed, is_gone
+from ems.jobs.gang import member_of
+from ems.jobs.gangs import Gangs
+from ems.jobs.keeping import PIECE, Keeping
+from ems.jobs.lines import Stream
 from ems.jobs.preparing import job_of_entry
-from ems.jobs.types import Changed, JobEvent, JobHandle, JobInfo, Wrote
-from ems.store.jobs import End, Entry, JobRecords, Ledger, Word, again
-from ems.store.leases import running, start_of
-from ems.worker import protocol
+from ems.jobs.types import Changed, JobEvent, JobInfo, Wrote
+from ems.store.jobs import End, JobRecords, Word, again
 
 if TYPE_CHECKING:
     from ems.store.store import Store
 
-_LONGEST_LINE = 64 * 1024
-_PIECE = 4 * 2**20
 _TO_STATE = {state.value: state for state in JobState}
 _LOST = "the process that ran it is gone, and jobs on this target do not outlive theirs"
-
-
-@dataclass
-class Followed:
-    """One job as this process follows it."""
-
-    ref: JobHandle
-    ledger: Ledger
-    index: int
-    attempt: int = 0
-    handle: Handle | None = None
-    foreign: bool = False
-    """Another process runs it, and only that process can be asked."""
-    told: bool = False
-    """Whether it is written down that its place has this attempt."""
-    end: End | None = None
-    offset: int = 0
-    tail: bytes = b""
-    said: tuple[object, ...] = ()
-    since: float | None = None
-
-    @property
-    def entry(self) -> Entry:
-        """Return the job's record."""
-        return self.ledger.submission.jobs[self.index]
 
 
 class Following:
     """Some jobs of a store. `begun` holds what this process has handed over, by job and attempt.
 
-    `tries`: attempts that failed are followed by others; not so for who only looks.
+    `tries`: attempts that failed are followed by others; not so for who only looks. `gangs` looks
+    after those among them.
     """
 
     def __init__(
@@ -73,11 +45,13 @@ class Following:
         begun: dict[tuple[str, int], Handle],
         jobs: Sequence[Followed],
         *,
+        gangs: Gangs,
         tries: bool = True,
         now: Callable[[Handle], Handle] = lambda handle: handle,
     ) -> None:
         self._store, self._records, self._now = store, records, now
         self._open, self._begun, self._tries = open_backend, begun, tries
+        self._gangs, self._keeping = gangs, Keeping(store)
         self.jobs = jobs
         for each in jobs:
             self._place(each)
@@ -93,29 +67,45 @@ class Following:
         attempt = ledger.attempt(i)
         end = ledger.ends.get((i, attempt))
         known = (i, attempt) in ledger.handles or (each.ref.id, attempt) in self._begun
+        known = known or (i, attempt) in ledger.seats
         if end is None and attempt > 1 and not self._tries and not known:
             attempt, end = attempt - 1, ledger.ends.get((i, attempt - 1))
         if attempt != each.attempt:
-            each.offset, each.tail, each.handle, each.since = 0, b"", None, None
-        each.attempt, each.end = attempt, end
+            each.go_on(attempt)
+        each.end = end
         told = ledger.handles.get((i, attempt))
         each.told = told is not None
         if each.handle is None:
             each.handle = self._begun.get((each.ref.id, attempt))
-        ours = each.handle is not None
-        each.foreign = not ours and each.ref.target in HERE.targets and not _is_own(ledger)
+        each.foreign = each.handle is None and each.is_foreign()
         if each.handle is None and told is not None and not each.foreign:
             each.handle = Handle.from_json(told)
 
     def is_gone(self, each: Followed) -> bool:
         """Whether the process that a foreign job lives in has ended, as far as is known here."""
-        return _is_gone(each.ledger)
+        return is_gone(each.ledger)
+
+    @property
+    def _gangs_live(self) -> list[Followed]:
+        return [each for each in self.live if each.is_gang and not each.foreign]
+
+    @property
+    def handles(self) -> list[Handle]:
+        """Return those of all that has not ended and can be asked about, members of gangs too."""
+        found = [e.handle for e in self.live if e.handle is not None and not e.foreign]
+        return found + [at for each in self._gangs_live for at in self._gangs.handles(each)]
 
     # -- handing over -----------------------------------------------------------------------------
 
     def hand_over(self) -> None:
         """Submit attempts that nobody is known to have handed over; the same key starts once."""
+        for each in self._gangs_live:
+            self._gangs.hand_over(each)
+        self._hand_over_jobs()
+
+    def _hand_over_jobs(self) -> None:
         waiting = [each for each in self.live if each.handle is None and not each.foreign]
+        waiting = [each for each in waiting if not each.is_gang]
         for ledger in {id(each.ledger): each.ledger for each in waiting}.values():
             self._records.refresh(ledger)
         for each in waiting:
@@ -131,8 +121,19 @@ class Following:
         for each, handle in zip(waiting, self._open().submit(jobs), strict=True):
             each.handle = self._begun[each.ref.id, each.attempt] = handle
 
-    def note_handed(self) -> int:
-        """Write down which attempts their places have by now; return how many are not there yet."""
+    def note_handed(self, *, meet: bool = False) -> int:
+        """Write down which attempts their places have by now; return how many are not there yet.
+
+        With `meet` a gang is there once its members know each other.
+        """
+        left = self._note_jobs()
+        for each in self._gangs_live:
+            for _ in self._gangs.round(each, logs=False):
+                pass
+            left += self._gangs.pending(each, meet=meet)
+        return left
+
+    def _note_jobs(self) -> int:
         asked = [each for each in self.live if each.handle is not None and not each.foreign]
         handles = [each.handle for each in asked if each.handle is not None]
         there = self._open().handed(handles) if handles else []
@@ -167,30 +168,49 @@ class Following:
                 if not status.state.ended:
                     yield from self._tell(each, self._seen(each, status, backend))
             self._conclude(backend, ended)
-            self.note_handed()
+            self._note_jobs()
+        for each in self._gangs_live:
+            yield from self._gangs.round(each, logs=logs)
+            if each.key not in each.ledger.ends:
+                yield from self._tell(each, self._gangs.info(each, self._base(each)))
         self._look_at_foreign()
         for each in self.jobs:
             if not (each.end is not None and each.said and each.said[-1]):
                 yield from self._ended(each, logs)
         if self._tries:
-            self.hand_over()
+            self._hand_over_jobs()
+
+    def cancel(self, grace_s: float) -> None:
+        """End all that can be asked about."""
+        self._hand_over_jobs()
+        handles = [e.handle for e in self.live if e.handle is not None and not e.foreign]
+        if handles:
+            self._open().cancel(handles, grace_s)
+        for each in self._gangs_live:
+            self._gangs.cancel(each, grace_s)
+
+    def skip(self) -> None:
+        """Leave out what was written so far."""
+        for each in self.live:
+            if each.handle is not None:
+                each.stream.offset = self._open().logs(each.handle, 0)[1]
+            elif each.is_gang:
+                self._gangs.skip(each)
+
+    def why(self, each: Followed) -> str:
+        """Return why a job is not where it is to be yet."""
+        if each.is_gang:
+            return self._gangs.info(each, self._base(each)).detail
+        return self._open().waiting(each.handle) if each.handle is not None else ""
 
     def _read(self, backend: Backend, each: Followed) -> bytes:
         assert each.handle is not None
-        data, each.offset = backend.logs(each.handle, each.offset)
+        data, each.stream.offset = backend.logs(each.handle, each.stream.offset)
         return data
 
     def _lines(self, each: Followed, data: bytes, *, last: bool = False) -> Iterator[JobEvent]:
-        lines = (each.tail + data).split(b"\n")
-        each.tail = lines.pop()
-        for line in lines:
-            yield Wrote(each.ref, line + b"\n")
-        while len(each.tail) > _LONGEST_LINE:
-            yield Wrote(each.ref, each.tail[:_LONGEST_LINE])
-            each.tail = each.tail[_LONGEST_LINE:]
-        if last and each.tail:
-            yield Wrote(each.ref, each.tail)
-            each.tail = b""
+        for line in each.stream.lines(data, last=last):
+            yield Wrote(each.ref, line)
 
     def _tell(self, each: Followed, info: JobInfo) -> Iterator[JobEvent]:
         said = (info.state, info.attempt, info.ended is not None)
@@ -222,6 +242,8 @@ class Following:
             return self._of_end(each, each.end, each.attempt)
         if status is not None and not status.state.ended:
             return self._seen(each, status, self._open())
+        if each.is_gang and not each.foreign:
+            return self._gangs.info(each, self._base(each))
         if each.foreign:
             detail = f"in process {each.ledger.submission.pid} on {each.ledger.submission.host}"
             return replace(self._base(each), state=JobState.RUNNING, detail=detail)
@@ -230,13 +252,15 @@ class Following:
 
     def _of_end(self, each: Followed, end: End, attempt: int) -> JobInfo:
         handle = each.ledger.handles.get((each.index, attempt))
+        members = tuple(map(member_of, end.members))
+        places = ", ".join(dict.fromkeys(member.place for member in members))
         return replace(
             self._base(each), state=_TO_STATE[end.state], attempt=attempt,
             reason=Reason(end.reason) if end.reason else None, exit_code=end.exit_code,
             signal=end.signal, detail=end.detail, started=end.t0, ended=end.t1,
-            place=str(handle["backend"]) if handle else each.ref.target,
+            place=str(handle["backend"]) if handle else places or each.ref.target,
             native=str(handle["native"]) if handle else "", outputs=end.outputs,
-            log=str(end.log[0]) if end.log else "",
+            log=str(end.log[0]) if end.log else "", members=members,
         )  # fmt: skip
 
     # -- ends -------------------------------------------------------------------------------------
@@ -250,7 +274,8 @@ class Following:
             self._records.refresh(ledger)
         new = [(e, s) for e, s in ended if (e.index, e.attempt) not in e.ledger.ends]
         words = [
-            (e, Word(e.index, e.attempt, time.time(), end=self._end(backend, s))) for e, s in new
+            (e, Word(e.index, e.attempt, time.time(), end=self._keeping.end(backend, s)))
+            for e, s in new
         ]
         if words and self._store.writable:
             self._store.objects.sync()
@@ -259,37 +284,6 @@ class Following:
             each.ledger.ends.setdefault((each.index, each.attempt), word.end or End("failed"))
         if self._store.writable:
             backend.forget([status.handle for _, status in ended])
-
-    def _end(self, backend: Backend, status: JobStatus) -> End:
-        message: dict[str, Any] = {}
-        for line in backend.events(status.handle, 0)[0]:
-            if line.startswith(protocol.END_PREFIX):
-                message = protocol.decode(line)
-        files: list[list[Any]] = message.get("files") or []
-        if files and self._store.writable:
-            self._store.objects.publish([str(row[0]) for row in files])
-        outputs = message.get("out") if message.get("ok") else None
-        return End(
-            status.state.value, status.reason.value if status.reason else "", status.exit_code,
-            status.signal, status.detail, outputs if isinstance(outputs, dict) else {},
-            self._keep_log(backend, status.handle), message.get("t0"),
-            message.get("t1") or time.time(),
-        )  # fmt: skip
-
-    def _keep_log(self, backend: Backend, handle: Handle) -> list[Any] | None:
-        if not self._store.writable:
-            return None
-        with tempfile.TemporaryDirectory(prefix="ems-log-") as folder:
-            path, since = Path(folder) / "output", 0
-            with path.open("wb") as stream:
-                while True:
-                    data, since = backend.logs(handle, since, since + _PIECE)
-                    if not data:
-                        break
-                    stream.write(data)
-            if not path.stat().st_size:
-                return None
-            return list(self._store.objects.put_path(path))
 
     def _ended(self, each: Followed, logs: bool) -> Iterator[JobEvent]:
         """Tell of attempts whose end is known by now, and go on to the next one."""
@@ -309,8 +303,7 @@ class Following:
             if not (more and self._tries):
                 each.end = end
                 return
-            each.attempt += 1
-            each.handle, each.told, each.offset, each.since = None, False, 0, None
+            each.go_on(each.attempt + 1)
             told = ledger.handles.get((i, each.attempt))
             if told is not None and not each.foreign:
                 each.handle, each.told = Handle.from_json(told), True
@@ -319,37 +312,35 @@ class Following:
         """Yield what an attempt wrote and was not told yet, from the store."""
         if each.said and each.said[1:] == (each.attempt, True):
             return
-        if end.log is not None:
-            with self._store.objects.open(str(end.log[0])) as stream:
-                stream.seek(each.offset)
-                while data := stream.read(_PIECE):
-                    each.offset += len(data)
-                    yield from self._lines(each, data)
-        yield from self._lines(each, b"", last=True)
+        yield from self._kept(each, each.stream, end.log, "")
+        for member in end.members:
+            stream = each.stream_of(int(member["rank"]))
+            yield from self._kept(each, stream, member.get("log"), str(member["name"]))
+
+    def _kept(
+        self, each: Followed, out: Stream, log: Sequence[Any] | None, member: str
+    ) -> Iterator[JobEvent]:
+        """Yield what is left of an output that lies in the store."""
+        if log is not None:
+            with self._store.objects.open(str(log[0])) as stream:
+                stream.seek(out.offset)
+                while data := stream.read(PIECE):
+                    out.offset += len(data)
+                    yield from (Wrote(each.ref, line, member) for line in out.lines(data))
+        yield from (Wrote(each.ref, line, member) for line in out.lines(b"", last=True))
 
     def _look_at_foreign(self) -> None:
         """Learn how jobs of other processes ended, by their words or by their absence."""
         foreign = [each for each in self.live if each.foreign]
         for ledger in {id(each.ledger): each.ledger for each in foreign}.values():
             self._records.refresh(ledger)
-        words: list[tuple[Followed, Word]] = []
         for each in foreign:
-            gone = _is_gone(each.ledger)
+            each.foreign = each.is_foreign()  # of a gang a part may be left that can be asked
+        words: list[tuple[Followed, Word]] = []
+        for each in [each for each in foreign if each.foreign]:
+            gone = is_gone(each.ledger)
             if gone and (each.index, each.attempt) not in each.ledger.ends:
                 end = End("failed", Reason.LOST.value, detail=_LOST, t1=time.time())
                 words.append((each, Word(each.index, each.attempt, time.time(), end=end)))
                 each.ledger.ends[each.index, each.attempt] = end
         self._say(words)
-
-
-def _is_own(ledger: Ledger) -> bool:
-    """Whether this very process submitted them."""
-    submission = ledger.submission
-    own = (socket.gethostname(), os.getpid(), start_of(os.getpid()))
-    return (submission.host, submission.pid, submission.born) == own
-
-
-def _is_gone(ledger: Ledger) -> bool:
-    """Whether the process that submitted jobs has ended, as far as can be seen from here."""
-    submission = ledger.submission
-    return submission.host == socket.gethostname() and not running(submission.pid, submission.born)

@@ -12,20 +12,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ems.compute.gangs import Seating, seat
 from ems.compute.jobfile.fault import Steps
+from ems.compute.jobfile.making import job_of, meet_s_of, members_of
 from ems.compute.jobfile.reading import Read, read_file, read_value
-from ems.compute.machine import CAPABILITIES as HERE
 from ems.errors import EmsError, UsageError
 from ems.jobs.fetching import fetch
 from ems.jobs.finding import Finding, Named, followed
-from ems.jobs.following import Followed, Following
+from ems.jobs.followed import Followed, ends_here
+from ems.jobs.following import Following
+from ems.jobs.gang import Gang
+from ems.jobs.gangs import Gangs, Seat
 from ems.jobs.preparing import Prepared, Preparing, choose_first, name_of, submission_of
 from ems.jobs.types import JobEvent, JobHandle, JobInfo
-from ems.store.jobs import JobRecords, Ledger
+from ems.store.jobs import Entry, JobRecords, Ledger
 
 if TYPE_CHECKING:
     from ems.compute.backend import Backend
-    from ems.compute.job import Handle
+    from ems.compute.job import Handle, Job
     from ems.store.store import Store
 
 Wanted = str | os.PathLike[str] | Mapping[str, object] | Sequence[Mapping[str, object]]
@@ -38,7 +42,8 @@ _ANSWER_S = 10.0
 
 
 class Jobs:
-    """The jobs of a store. `choose` says where each goes; by default to its first target.
+    """The jobs of a store. `choose` says where each goes; by default to its first target. `seat`
+    says the same of a gang's members, each time that it is tried.
 
     A target is settled before anything is handed over, so that whoever goes on asks at the same
     place.
@@ -53,9 +58,11 @@ class Jobs:
         who: str = "",
         choose: Choose | None = None,
         now: Callable[[Handle], Handle] = lambda handle: handle,
+        seat: Seat | None = None,
     ) -> None:
         self._store, self._make, self._cache, self._who = store, open_backend, cache, who
-        self._choose, self._now = choose, now
+        self._choose, self._now, self._seat = choose, now, seat or self._seat_there
+        self._gangs: dict[tuple[str, int], Gang] = {}
         self._records = JobRecords(store.root)
         self._backend: Backend | None = None
         self._begun: dict[tuple[str, int], Handle] = {}
@@ -71,6 +78,11 @@ class Jobs:
             self._backend = self._make()
         return self._backend
 
+    def _seat_there(self, jobs: Sequence[Job], _apart: bool) -> Seating:
+        """Seat a gang at the one place that there is."""
+        backend = self._open()
+        return seat(jobs, lambda _: [backend])
+
     # -- submitting -------------------------------------------------------------------------------
 
     def submit(
@@ -84,7 +96,8 @@ class Jobs:
     ) -> list[JobHandle]:
         """Write jobs down, hand them over, and return once their places have them.
 
-        `changes` are set in each job first. `detach`: they must outlive this process. With
+        `changes` are set in each job first. `detach`: they must outlive this process; then the
+        members of a gang have met when this returns. With
         `patience_s` None nobody waits for their places: `watch` does. Raises UsageError, with
         nothing submitted, for what can't be.
         """
@@ -94,16 +107,17 @@ class Jobs:
         self._store.committer.may_write()
         prepared = [preparing.prepare(spec) for spec in read.jobs]
         targets = self._targets(prepared, detach=detach)
+        self._refuse_impossible(prepared, detach=detach)
         self._store.objects.sync()
         submission = self._records.create(
             name_of(read),
-            lambda id: submission_of(prepared, targets, id, self._who, read.folder),
+            lambda id: submission_of(prepared, targets, id, self._who, read.folder, apart=detach),
         )
         jobs = followed(Ledger(submission), self._store.url)
         following = self._following(jobs)
         following.hand_over()
         if patience_s is not None:
-            self._wait_handed(following, submission.id, patience_s)
+            self._wait_handed(following, submission.id, patience_s, meet=detach)
         return [each.ref for each in jobs]
 
     def _targets(self, prepared: Sequence[Prepared], *, detach: bool) -> Sequence[str]:
@@ -111,7 +125,7 @@ class Jobs:
         choose = self._choose or choose_first(self._open().capabilities)
         targets = choose(prepared)
         for each, target in zip(prepared, targets, strict=True):
-            if detach and target in HERE.targets:
+            if detach and ends_here(target):
                 raise UsageError(
                     f"job {each.spec.name}",
                     f"on {target!r} ends with this process, and can't be left alone",
@@ -119,12 +133,24 @@ class Jobs:
                 )
         return targets
 
-    def _wait_handed(self, following: Following, id: str, patience_s: float) -> None:
+    def _refuse_impossible(self, prepared: Sequence[Prepared], *, detach: bool) -> None:
+        """Raise UsageError for a gang that could not run were all its places empty."""
+        for each in prepared:
+            if not each.spec.roles:
+                continue
+            job = job_of(each.spec, each.inputs, each.declared)
+            seating = self._seat(members_of(job, "", "", meet_s_of(each.spec)), detach)
+            if seating.never:
+                raise UsageError(
+                    f"job {each.spec.name}", seating.why, "fewer members, or `on` larger places"
+                )
+
+    def _wait_handed(self, following: Following, id: str, patience_s: float, *, meet: bool) -> None:
         until = time.monotonic() + patience_s
         pause = 0.01
-        while left := following.note_handed():
+        while left := following.note_handed(meet=meet):
             if time.monotonic() > until:
-                why = next((t for each in following.live if (t := self._waits(each))), "no answer")
+                why = next((t for e in following.live if (t := following.why(e))), "no answer")
                 raise EmsError(
                     f"job {id}",
                     f"is written down, and {left} of {len(following.jobs)} are not handed over "
@@ -134,13 +160,14 @@ class Jobs:
             time.sleep(pause)
             pause = min(0.2, 2 * pause)
 
-    def _waits(self, each: Followed) -> str:
-        return self._open().waiting(each.handle) if each.handle is not None else ""
-
     def _following(self, jobs: Sequence[Followed], *, tries: bool = True) -> Following:
-        return Following(
-            self._store, self._records, self._open, self._begun, jobs, tries=tries, now=self._now
+        gangs = Gangs(
+            self._store, self._records, self._open, self._gangs, self._seat, self._now, tries=tries
         )
+        return Following(
+            self._store, self._records, self._open, self._begun, jobs, gangs=gangs, tries=tries,
+            now=self._now,
+        )  # fmt: skip
 
     # -- asking -----------------------------------------------------------------------------------
 
@@ -164,7 +191,7 @@ class Jobs:
 
     def _ask(self, following: Following) -> None:
         """Let places answer, and take in what they say."""
-        asked = [e.handle for e in following.live if e.handle is not None and not e.foreign]
+        asked = following.handles
         if asked:
             backend = self._open()
             backend.poll(asked)
@@ -198,10 +225,7 @@ class Jobs:
                     "end it",
                     f"Ctrl-C there, or kill {submission.pid}",
                 )
-        following.hand_over()
-        handles = [e.handle for e in following.live if e.handle is not None and not e.foreign]
-        if handles:
-            self._open().cancel(handles, grace_s)
+        following.cancel(grace_s)
         until = time.monotonic() + grace_s + 2 * _ANSWER_S
         while True:
             for _ in following.round(logs=False):
@@ -213,7 +237,7 @@ class Jobs:
     def mortal(self, named: Sequence[Named]) -> list[JobHandle]:
         """Return those of the jobs that would end with this process, and have not ended."""
         jobs = self._following(self._found(named), tries=False).live
-        return [e.ref for e in jobs if e.ref.target in HERE.targets and not e.foreign]
+        return [e.ref for e in jobs if e.is_here and not e.foreign]
 
     # -- watching ---------------------------------------------------------------------------------
 
@@ -233,7 +257,7 @@ class Jobs:
         following = self._following(jobs)
         following.hand_over()
         if not from_start:
-            self._skip(jobs)
+            self._skip(following)
         while True:
             yield from following.round()
             if not following.live or stop():
@@ -243,23 +267,27 @@ class Jobs:
             else:
                 self._open().wait(_BEAT_S)
 
-    def _skip(self, jobs: Sequence[Followed]) -> None:
+    def _skip(self, following: Following) -> None:
         """Leave out what was written so far, as far as its place has answered."""
-        handles = [each.handle for each in jobs if each.handle is not None]
+        handles = following.handles
         if handles:
             self._open().poll(handles)
             until = time.monotonic() + _ANSWER_S
             while not all(self._open().handed(handles)) and time.monotonic() < until:
                 self._open().wait(0.1)
-        for each in jobs:
-            if each.handle is not None:
-                each.offset = self._open().logs(each.handle, 0)[1]
+        following.skip()
 
     # -- results ----------------------------------------------------------------------------------
 
     def log(self, info: JobInfo) -> bytes:
-        """Return all that an ended job wrote."""
-        return self._store.objects.read(info.log) if info.log else b""
+        """Return all that an ended job wrote; of a gang one member after the other."""
+        if not info.members:
+            return self._store.objects.read(info.log) if info.log else b""
+        parts: list[bytes] = []
+        for member in info.members:
+            data = self._store.objects.read(member.log) if member.log else b""
+            parts += [member.prefix + line for line in data.splitlines(keepends=True)]
+        return b"".join(parts)
 
     def get(self, named: Sequence[Named], folder: Path) -> list[Path]:
         """Copy the outputs of succeeded jobs into a folder, at their paths, and return these.
@@ -270,9 +298,20 @@ class Jobs:
         made: list[Path] = []
         for each, info in zip(jobs, self.status([e.ref for e in jobs]), strict=True):
             target = folder / each.ref.id if len(jobs) > 1 else folder
-            paths: Mapping[str, str] = each.entry.spec.get("outputs", {})
+            paths = _paths(each.entry)
             made += fetch(self._store.objects, info.outputs, paths, target)
         return made
+
+
+def _paths(entry: Entry) -> Mapping[str, str]:
+    """Return where each output of a job goes; a member of a gang has a folder of its own."""
+    found: dict[str, str] = dict(entry.spec.get("outputs", {}))
+    for role in entry.spec.get("roles", ()):
+        for nth in range(role.get("count", 1)):
+            member = f"{role['name']}-{nth}"
+            for name, path in role.get("outputs", {}).items():
+                found[f"{member}.{name}"] = f"{member}/{path}"
+    return found
 
 
 def _read(wanted: Wanted, changes: Mapping[Steps, object]) -> Read:

@@ -38,11 +38,53 @@ class JobHandle:
 
 
 @dataclass(frozen=True)
+class MemberInfo:
+    """One member of a gang: `robot-0` is the first of role `robot`.
+
+    `rank` counts over the gang, `nth` over the role. `address` and `port` are where the others
+    were told that it listens; `log` is the digest of its output, once it has ended.
+    """
+
+    name: str
+    role: str
+    nth: int
+    rank: int
+    state: JobState
+    reason: Reason | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    detail: str = ""
+    place: str = ""
+    native: str = ""
+    address: str = ""
+    port: int = 0
+    log: str = ""
+
+    @property
+    def prefix(self) -> bytes:
+        """Return what its lines begin with where they stand beside those of others."""
+        return prefix_of(self.name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        made = asdict(self)
+        made["state"] = self.state.value
+        made["reason"] = self.reason.value if self.reason else None
+        return made
+
+
+def prefix_of(member: str) -> bytes:
+    """Return what lines of a gang's member begin with; nothing for a job that is none."""
+    return f"{member} | ".encode() if member else b""
+
+
+@dataclass(frozen=True)
 class JobInfo:
     """What is known of a job: its state, why, where, since when.
 
     Times are Unix time. `detail` is a sentence for a person; while a job waits it says for what.
-    `outputs` are digests by name, `log` is that of its output; both are in the store.
+    `outputs` are digests by name, `log` is that of its output; both are in the store. `members` are
+    those of a gang, by rank; each has a log of its own.
     """
 
     handle: JobHandle
@@ -61,6 +103,7 @@ class JobInfo:
     ended: float | None = None
     outputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     log: str = ""
+    members: tuple[MemberInfo, ...] = ()
 
     @property
     def seconds(self) -> float | None:
@@ -76,6 +119,7 @@ class JobInfo:
         made["state"] = self.state.value
         made["reason"] = self.reason.value if self.reason else None
         made["seconds"] = self.seconds
+        made["members"] = [member.to_json() for member in self.members]
         return made
 
 
@@ -87,10 +131,14 @@ class Changed(NamedTuple):
 
 
 class Wrote(NamedTuple):
-    """A line that a job wrote, with its end where it has one; bytes, as programs write any."""
+    """A line that a job wrote, with its end where it has one; bytes, as programs write any.
+
+    `member` says which member of a gang wrote it (`robot-0`).
+    """
 
     job: JobHandle
     data: bytes
+    member: str = ""
 
     @property
     def text(self) -> str:

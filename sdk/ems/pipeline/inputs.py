@@ -44,6 +44,8 @@ class StoreInputs:
         self._files: dict[str, tuple[tuple[int, int, int], tuple[str, int]]] = {}
         self._folders: dict[str, _Folder] = {}
         self.listings: dict[str, bytes] = {}
+        self.asked: dict[str, None] = {}
+        """Every path that was asked for, as it is."""
 
     def prefetch(self, paths: Iterable[str]) -> None:
         """Hash many files at once, so that `file` only has to look whether they changed.
@@ -69,6 +71,7 @@ class StoreInputs:
     def file(self, path: str) -> tuple[str, int]:
         """Return the digest and size of a file."""
         path = os.path.abspath(path)
+        self.asked[path] = None
         known = self._files.get(path)
         if known is not None and known[0] == stamp_of(path):
             return known[1]
@@ -77,6 +80,7 @@ class StoreInputs:
 
     def folder(self, path: str) -> tuple[str, int]:
         """Return the digest and size of a folder: that of its listing, and of all its files."""
+        self.asked[os.path.abspath(path)] = None
         found = self._hashed(path)
         return found.digest, found.size
 
@@ -127,6 +131,7 @@ class StoreInputs:
 
     def arrived(self, paths: list[str]) -> list[File]:
         """Return the files in the order of arrival, each content once; notes the new ones."""
+        self.asked.update(dict.fromkeys(map(os.path.abspath, paths)))
         digests = self._store.seen.digest_many(paths)
         by_digest: dict[str, File] = {}
         for path in sorted(paths, key=lambda each: (os.stat(each).st_mtime_ns, each)):

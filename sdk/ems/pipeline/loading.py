@@ -117,6 +117,7 @@ class Loading:
             on=options.on,
             key=_mark(calls),
             image=spec.image,
+            recipe=spec.recipe,
         )
 
     def on(self, task: Any) -> tuple[str, ...]:

@@ -77,6 +77,8 @@ class Runner:
         self._works: dict[int, Work] = {}
         self._queued: dict[int, bytes] = {}
         self._force: set[bytes] = set()
+        self._in_vain: set[bytes] = set()
+        """Versions that were found at a place and came to nothing there: it is not asked again."""
         self._lost: dict[bytes, int] = {}
         self._losses = Losses(store, results)
         self._stopping = False
@@ -230,13 +232,18 @@ class Runner:
         if self.board.states[index] is not State.TAKEN or self.board.versions[index] != version:
             self._leave(version, index)
             return False
-        lost = self._losses.of_call(self.board, self.board.graph.nodes[index])
+        lost = self._losses_of(index)
         if lost:
             self._leave(version, index)
             for upstream in lost:
                 self._lose(upstream)
             self.board.wait_for(index, lost)
         return not lost
+
+    def _losses_of(self, index: int) -> list[int]:
+        node = self.board.graph.nodes[index]
+        here = self._loading.near(self._loading.on(node.task))
+        return self._losses.of_call(self.board, node, here=here)
 
     def _leave(self, version: bytes, index: int) -> None:
         """A queued call has to wait again; another node of the same version takes its place."""
@@ -295,7 +302,7 @@ class Runner:
         held = self._store.held(again) if again else {}
         parcels: dict[Handle, list[int]] = {}
         for version, last in held.items():
-            if last.gen == gens[version] - 1 and version not in self._force:
+            if last.gen == gens[version] - 1 and version not in self._force | self._in_vain:
                 handle = Handle(last.backend, last.native, last.region)
                 parcels.setdefault(handle, []).append(self._nodes_of[version][0])
         found: set[int] = set()
@@ -391,6 +398,7 @@ class Runner:
             return
         if flight.found and end["reason"] in ("lost", "canceled", "preempted"):
             self._tries[index] -= 1  # whoever handed it over counted that attempt
+            self._in_vain.add(version)
             self._again(version, index)
             return
         self._attempt_failed(index, work, self._loading.explained(end), log, flight)
@@ -405,7 +413,7 @@ class Runner:
         version = bytes.fromhex(work.version)
         if end["reason"] == "input_missing" and not self._stopping:
             self._losses.recheck()
-            if self._losses.of_call(self.board, self.board.graph.nodes[index]):
+            if self._losses_of(index):
                 self._again(version, index)
                 return
         if self._tries[index] < work.attempts and end["reason"] in RETRIED and not self._stopping:

@@ -23,6 +23,7 @@ from ems.pipeline.task import Options, argument_names
 from ems.worker.values import canon
 
 if TYPE_CHECKING:
+    from ems.compute.job import Recipe
     from ems.pipeline.code import Code, Project
     from ems.pipeline.environment import Environment
 
@@ -45,6 +46,12 @@ class Spec:
     template: str = ""
     outputs: tuple[tuple[str, str], ...] = ()
     salt: str = ""
+    declared: Environment | None = None
+
+    @cached_property
+    def recipe(self) -> Recipe | None:
+        """How a place makes the environment, where it is not there; never hashed."""
+        return self.declared.recipe(self.env) if self.declared is not None else None
 
     @cached_property
     def key(self) -> str:
@@ -181,6 +188,7 @@ class Specs:
             environment=environment.key,
             image=environment.reference,
             salt="" if options.cache else self._run,
+            declared=environment,
         )
 
     def _command(self, task: Command) -> Spec:
@@ -199,6 +207,7 @@ class Specs:
             template=task.template,
             outputs=tuple(sorted(task.outputs.items())),
             salt="" if options.cache else self._run,
+            declared=environment,
         )
 
     def entry(self, task: Any) -> dict[str, Any]:

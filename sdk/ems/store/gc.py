@@ -2,11 +2,13 @@
 
 Safe, because what is young stays; because a version is revoked in the log before its objects go,
 so that who starts later computes it anew; and because the objects of what was just revoked wait
-until the runners that may have seen it as a hit have ended.
+until the runners that may have seen it as a hit have ended. While jobs go on at places that
+outlive their runners, what became an object since their run began stays, too.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 GRACE_S = 3600.0
 _DAY_S = 86400.0
+_GOING_S = 14 * _DAY_S
+"""For so long a job at a place that outlives its runner may go on without anybody's word."""
+_SKEW_S = 600.0
+"""What clocks of machines may differ by."""
 _BATCH = 1000
 
 
@@ -79,15 +85,19 @@ def find_garbage(
     """Return what could go; deletes nothing."""
     history, reach = read_log(store), Reach(store)
     heads = store.watch.heads()
+    now = store.now()
     kept = _kept(store, history.runs, keeping or Keeping())
     needed = {v for run in kept for v in reach.versions(history.runs[run])}
     for runner in heads:
         needed |= history.claimed.get(runner, set())
+    going = {v: since for v, since in _going(history).items() if now - since < _GOING_S}
+    needed |= going.keys()
+    begun = min(going.values(), default=math.inf) - _SKEW_S
     held = reach.objects(_held(history, kept, needed, min(heads.values(), default=history.head)))
     held |= reach.objects([JobRecords(store.root).needs()])  # jobs are kept as long as the store
-    now = store.now()
     there = list(store.root.list("objects/"))
-    old = [s for s in there if now - s.mtime > grace_s]
+    # what such a job makes may be there long before anybody records it
+    old = [s for s in there if now - s.mtime > grace_s and s.mtime < begun]
     objects = {name: s.size for s in old if _is_object(name := s.key.rpartition("/")[2])}
     loose = {d: size for d, size in objects.items() if d not in held}
     unneeded = {v: needs for v, (_, needs) in history.winners.items() if v not in needed}
@@ -156,6 +166,14 @@ def _kept(store: Store, runs: Mapping[str, RunFacts], keeping: Keeping) -> list[
         if keep or (not facts.ended and store.watch.alive(facts.runner)):
             kept.append(run)
     return kept
+
+
+def _going(history: History) -> Mapping[str, float]:
+    """Return when the run began that handed each version to a place, where no end is known yet."""
+    began: dict[str, float] = {}
+    for facts in history.runs.values():
+        began[facts.runner] = facts.started
+    return {v: began.get(runner, 0.0) for v, runner in history.going.items()}
 
 
 def _held(history: History, kept: Iterable[str], needed: set[str], seen: int) -> Iterator[Needs]:

@@ -36,8 +36,10 @@ class Entry(NamedTuple):
     """One job of a submission.
 
     `spec` is the job as its file says it, with references in place of secrets; `inputs` are by
-    digest, `declared` the parts of its environment. `target` is where it goes, `key` what the keys
-    of its attempts are made of; it is tried `retries` times more after one of `retry_on`.
+    digest, `declared` the parts of its environment, `recipe` the object that says how that is made.
+    `target` is where it goes, `key` what the keys of its attempts are made of; it is tried
+    `retries` times more after one of `retry_on`. `apart`: members of a gang go only where jobs
+    outlive the process that submits them.
     """
 
     id: str
@@ -49,6 +51,8 @@ class Entry(NamedTuple):
     declared: Mapping[str, str] = _NO_TEXT
     retries: int = 0
     retry_on: Sequence[str] = ()
+    apart: bool = False
+    recipe: str = ""
 
 
 class Submission(NamedTuple):
@@ -69,7 +73,10 @@ class Submission(NamedTuple):
 
 
 class End(NamedTuple):
-    """How an attempt ended. `outputs` are trees by name, `log` `[digest, size]` of its output."""
+    """How an attempt ended. `outputs` are trees by name, `log` `[digest, size]` of its output.
+
+    `members` are those of a gang, by rank: name, state, reason, place, log and so on.
+    """
 
     state: str
     reason: str = ""
@@ -80,16 +87,24 @@ class End(NamedTuple):
     log: Sequence[Any] | None = None
     t0: float | None = None
     t1: float | None = None
+    members: Sequence[Mapping[str, Any]] = ()
 
 
 class Word(NamedTuple):
-    """What somebody saw of attempt `n` (from 1) of job `i` of a submission."""
+    """What somebody saw of attempt `n` (from 1) of job `i` of a submission.
+
+    Of a gang: `seats` are the places of its members, by rank, settled before any is handed over;
+    `handles` theirs; `stop` how it will end, settled before the members that run are told to.
+    """
 
     i: int
     n: int
     t: float
     handle: Mapping[str, Any] | None = None
     end: End | None = None
+    seats: Sequence[str] = ()
+    handles: Sequence[Mapping[str, Any]] = ()
+    stop: End | None = None
 
 
 class Ledger:
@@ -99,6 +114,9 @@ class Ledger:
         self.submission = submission
         self.handles: dict[tuple[int, int], Mapping[str, Any]] = {}
         self.ends: dict[tuple[int, int], End] = {}
+        self.seats: dict[tuple[int, int], Sequence[str]] = {}
+        self.members: dict[tuple[int, int], Sequence[Mapping[str, Any]]] = {}
+        self.stops: dict[tuple[int, int], End] = {}
         self._read: set[str] = set()
 
     def take(self, key: str, words: Iterable[Word]) -> None:
@@ -109,6 +127,12 @@ class Ledger:
                 self.handles.setdefault((word.i, word.n), word.handle)
             if word.end is not None:
                 self.ends.setdefault((word.i, word.n), word.end)
+            if word.seats:
+                self.seats.setdefault((word.i, word.n), word.seats)
+            if word.handles:
+                self.members.setdefault((word.i, word.n), word.handles)
+            if word.stop is not None:
+                self.stops.setdefault((word.i, word.n), word.stop)
 
     def knows(self, key: str) -> bool:
         """Whether a file of words was read."""
@@ -141,7 +165,9 @@ class JobRecords:
         while True:
             made = make(f"{name}-{_four_letters()}")
             data = {"schema": SCHEMA, **made._asdict()}
-            data["jobs"] = [_small(entry._asdict()) for entry in made.jobs]
+            data["jobs"] = [
+                _small({**entry._asdict(), "apart": entry.apart or None}) for entry in made.jobs
+            ]
             if self._root.put_new(f"{FOLDER}{made.id}.json", _encoded(data)):
                 return made
 
@@ -176,15 +202,19 @@ class JobRecords:
         What others said before is taken in first, and wins.
         """
         self.refresh(ledger)
-        rows = [
-            _small({**word._asdict(), "end": _small(word.end._asdict()) if word.end else None})
-            for word in words
-        ]
-        data = _encoded({"schema": SCHEMA, "words": rows})
         name = f"{int(time.time() * 1000):013d}-{os.urandom(4).hex()}"
         key = f"{FOLDER}{ledger.submission.id}{_SAID}{name}.json"
-        self._root.put_new(key, data)
+        self._root.put_new(key, _rows(words))
         ledger.take(key, words)
+
+    def settle(self, ledger: Ledger, what: str, word: Word) -> None:
+        """Write down what only one writer may say of an attempt: its `seats`, or its `stop`.
+
+        Whoever writes first is right; on return the ledger holds what that one said.
+        """
+        key = f"{FOLDER}{ledger.submission.id}{_SAID}{what}-{word.i}-{word.n}.json"
+        self._root.put_new(key, _rows([word]))
+        self.refresh(ledger)
 
     def needs(self) -> Needs:
         """Return the objects that records and words name."""
@@ -205,8 +235,8 @@ class JobRecords:
             jobs = ledger.submission.jobs
             yield from ((digest, job.id) for job in jobs for digest in job.inputs.values())
             for (i, _), end in ledger.ends.items():
-                if end.log is not None:
-                    yield str(end.log[0]), jobs[i].id
+                logs = [end.log, *(member.get("log") for member in end.members)]
+                yield from ((str(log[0]), jobs[i].id) for log in logs if log)
                 for tree in end.outputs.values():
                     yield from ((str(row[0]), jobs[i].id) for row in tree.values())
 
@@ -239,8 +269,11 @@ class JobRecords:
         words: list[Word] = []
         try:
             for each in found["words"]:
-                end = End(**_known(End, each["end"])) if each.get("end") else None
-                fields: dict[str, Any] = {**_known(Word, each), "end": end}
+                ends: dict[str, Any] = {
+                    key: End(**_known(End, each[key])) if each.get(key) else None
+                    for key in ("end", "stop")
+                }
+                fields: dict[str, Any] = {**_known(Word, each), **ends}
                 words.append(Word(**fields))
         except (KeyError, TypeError) as error:
             raise self._unread(key, str(error)) from None
@@ -272,6 +305,14 @@ def _id_of(key: str) -> str:
 def _known(kind: Any, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a row that this release knows: a later one of schema 1 may add some."""
     return {name: row[name] for name in kind._fields if name in row}
+
+
+def _rows(words: Sequence[Word]) -> bytes:
+    def row(word: Word) -> dict[str, Any]:
+        end, stop = (_small(each._asdict()) if each else None for each in (word.end, word.stop))
+        return _small({**word._asdict(), "end": end, "stop": stop})
+
+    return _encoded({"schema": SCHEMA, "words": [row(word) for word in words]})
 
 
 def _small(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,13 +23,13 @@ from ems.store.shelf import Shelf
 class Objects:
     """`folder` is where objects can be opened by digest; workers put theirs into `outbox`.
 
-    What was put is durable once `sync` or the writer's `flush` has returned.
+    `url` is the store's. What was put is durable once `sync` or the writer's `flush` has returned.
     """
 
     def __init__(self, folder: Path, url: str, seen: Seen, far: Far | None) -> None:
         self.folder = str(folder)
         self.outbox = str(folder)
-        self._url = url
+        self.url = url
         self._shelf = Shelf(folder, url)
         self._seen = seen
         self._far = far
@@ -41,6 +41,11 @@ class Objects:
         self._lock = threading.Lock()
         if far is not None:
             folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def far(self) -> bool:
+        """Whether objects lie in S3, and here is but a cache of them."""
+        return self._far is not None
 
     # putting
 
@@ -138,7 +143,7 @@ class Objects:
             problem = "missing" if self._far is None else self._fetch(digest)
             if problem == "damaged":
                 said = f"object {digest} is damaged: its content has another digest"
-                raise StoreError(self._url, said, "emsctl check")
+                raise StoreError(self.url, said, "emsctl check")
             if problem:
                 raise self._shelf.missing(digest)
         return Path(path)
@@ -176,6 +181,13 @@ class Objects:
         for digest in wrong:
             self._forget(digest)
         return frozenset(there - wrong if self._far is None else self._fetched(there))
+
+    def present(self, digests: Iterable[str]) -> frozenset[str]:
+        """Return those that are there; those here are sound, too.
+
+        Nothing is fetched: whoever fetches one checks it.
+        """
+        return self.sound(digests) if self._far is None else frozenset(self.exists(digests))
 
     def verify(self, digest: str) -> bool:
         """Read the object at its place, whatever is remembered, and compare it with its digest."""

@@ -20,8 +20,10 @@ from ems.store.entries import (
     Ended,
     Entry,
     Failed,
+    Handle,
     Keep,
     Record,
+    Release,
     Revoke,
     Run,
     encode,
@@ -73,6 +75,8 @@ class History:
         self.revoked: list[tuple[int, Needs]] = []
         self.runs: dict[str, RunFacts] = {}
         self.claimed: dict[str, set[str]] = {}
+        self.going: dict[str, str] = {}
+        """Version at a place that outlives its runner, without an end so far -> that runner."""
 
     def read(self, segments: Iterable[Segment]) -> None:
         """Take in segments, in order."""
@@ -83,6 +87,20 @@ class History:
                 self.damaged[segment.n] = segment.damage
             for entry, _ in segment.entries:
                 self._entry(segment, entry)
+                self._follow(segment.runner, entry)
+
+    def _follow(self, runner: str, entry: Entry) -> None:
+        match entry:
+            case Handle():
+                self.going[entry.version] = runner
+            case Record() | Failed():
+                self.going.pop(entry.v, None)
+            case Release():
+                given = [v for v, whose in self.going.items() if whose == entry.runner]
+                for v in given if entry.versions == "all" else entry.versions:
+                    self.going.pop(v, None)
+            case _:
+                pass
 
     def _run(self, run: str) -> RunFacts:
         return self.runs.setdefault(run, RunFacts())

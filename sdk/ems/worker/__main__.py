@@ -1,6 +1,7 @@
 """The worker's command line: `serve` (warm), `run PARCEL EVENTS` (one parcel, then the end), `at`
-`[s3://bucket/prefix/jobs/ID]` (one that lies in S3), or `desk ROOT` (files and jobs of a place, for
-a broker elsewhere)."""
+`[s3://bucket/prefix/jobs/ID]` (one that lies in S3), `desk ROOT` (files and jobs of a place, for a
+broker elsewhere), `environments ROOT`, `make ROOT KEY ATTEMPT`, `has` (environments of a place), or
+`ray …` (what a job calls `ems-ray`)."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
 
 USAGE = (
     "usage: worker serve | worker run PARCEL.json EVENTS.jsonl | worker at [s3://…/jobs/ID] | "
-    "worker desk ROOT"
+    "worker desk ROOT | worker environments ROOT | worker make ROOT KEY ATTEMPT | worker has | "
+    "worker ray …"
 )
 
 
@@ -34,6 +36,15 @@ def main(words: List[str]) -> int:
         from .desk import serve as answer
 
         return answer(words[1])
+    if words and (words[0], len(words)) in (("environments", 2), ("make", 4), ("has", 1)):
+        from . import asking
+
+        todo = {"environments": asking.answer, "make": asking.make, "has": asking.has}[words[0]]
+        return todo(*words[1:])
+    if words and words[0] == "ray":
+        from .ray_cluster import main as lead_or_follow
+
+        return lead_or_follow(words[1:])
     sys.stderr.write(USAGE + "\n")
     return 2
 

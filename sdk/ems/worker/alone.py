@@ -12,6 +12,7 @@ import signal
 
 from . import protocol, usage
 from .channel import Events, Lines, take_over
+from .made import held
 from .memory_kills import MemoryKills
 from .program import signal_name
 from .progress import Progress, steady_now
@@ -40,8 +41,12 @@ def run(parcel_path: str, events_path: str) -> int:
     """
     with open(parcel_path, "rb") as stream:
         parcel = protocol.read_parcel(stream.read())
+    if parcel.get("gang"):
+        parcel["gang"]["peers"] = os.path.abspath(events_path) + ".peers"
+    os.environ["EMS_CANCEL"] = os.path.abspath(events_path) + ".cancel"
     out = os.open(events_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    return _Keeper(parcel, out, events_path).run()
+    with held():
+        return _Keeper(parcel, out, events_path).run()
 
 
 class _Keeper:

@@ -2,7 +2,9 @@
 
     jobs/<id>/events/<offset>   jobs/<id>/output/<offset>     parts, in order one growing file each
     attempts/<version>/checkpoint.json  attempts/<version>/files/<digest>
+    objects/<2 hex>/<digest>
 
+Objects and attempts may lie below another root than jobs do: the store's, where that is in S3, too.
 The last part is written again, longer, until it is large, so that their number stays small. Every
 write has a condition: of two workers at one job, one finds out and stops. What an `end` names is in
 S3 before the `end` is. Knows messages and files. Does not know processes.
@@ -10,7 +12,6 @@ S3 before the `end` is. Knows messages and files. Does not know processes.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import threading
@@ -18,10 +19,10 @@ import time
 
 from ..hashing import digest_file
 from . import protocol
+from .answers import Missing, S3Error, Stopped, Taken
 from .fetching import key_of
 from .inputs import rows_of
 from .places import copy_file, object_path
-from .s3 import Missing, Stopped, Taken
 from .scratch import remove
 
 TYPE_CHECKING = False
@@ -35,6 +36,8 @@ _PART_BYTES = 256 * 1024
 _BLOCK_BYTES = 4 * 1024 * 1024
 _PAUSE_S = 1.0
 _CHECKPOINT_S = 30.0
+_YOUNG_S = 1200.0
+"""An older object is put again, so that a store's gc sees that it is of use."""
 
 
 class Superseded(Exception):
@@ -234,6 +237,16 @@ class Checkpoints:
             client.delete(base + "files/" + digest)
         return listed
 
+    def drop(self, version: str) -> None:
+        """Remove the checkpoint of a version that has its result, if it had one."""
+        if version not in self._saved:
+            return
+        try:
+            for key, _ in self._client.list("attempts/%s/" % version):
+                self._client.delete(key)
+        except S3Error:
+            pass  # it goes with the next gc, or by the bucket's own rule
+
     def _folder(self, version: str) -> str:
         return os.path.join(self._attempts, version, "checkpoint")
 
@@ -272,11 +285,12 @@ class Carrier:
         job: str,
         folder: str,
         objects: str,
+        outbox: S3,
         past: Past,
         checkpoints: Checkpoints,
         requeue: bool,
     ) -> None:
-        self._client, self._objects, self._checkpoints = client, objects, checkpoints
+        self._outbox, self._objects, self._checkpoints = outbox, objects, checkpoints
         self._events = Parts(client, "jobs/%s/events/" % job, past.events)
         self._output = Parts(client, "jobs/%s/output/" % job, past.output)
         self._events_path = os.path.join(folder, "events.jsonl")
@@ -286,6 +300,7 @@ class Carrier:
         self._tail = b""
         self._lines: List[bytes] = []
         self._there: Set[str] = set()
+        self._done: List[str] = []
         self.last_checkpoint: Optional[S3] = None
         """What checkpoints of failed versions are uploaded with, where it may take only so long."""
         self.failed: Optional[Message] = past.failed
@@ -305,6 +320,8 @@ class Carrier:
                 self._events.add(line + b"\n")
             del self._lines[0]
         self._events.send(hurry)
+        while self._done and not self._events.waiting:
+            self._checkpoints.drop(self._done.pop())
 
     def _read_events(self) -> None:
         data = _read(self._events_path, self._events_at, -1)
@@ -343,6 +360,7 @@ class Carrier:
                 trouble = self._upload(digest, files[digest])
                 if trouble:
                     return self._spoiled(message, trouble)
+            self._done.append(message["v"])
             return line
         try:
             self._checkpoints.save(message["v"], self.last_checkpoint)
@@ -359,10 +377,10 @@ class Carrier:
 
     def _upload(self, digest: str, size: int) -> str:
         """Have an object in S3; return what is wrong with it here, or nothing."""
-        found = self._client.head(key_of(digest))
-        if found is None or found[0] != size or not agrees(found[1], digest):
+        found = self._outbox.stat(key_of(digest))
+        if found is None or not found.is_content(digest, size) or found.age_s > _YOUNG_S:
             try:
-                self._client.put_file(key_of(digest), object_path(self._objects, digest))
+                self._outbox.put_file(key_of(digest), object_path(self._objects, digest))
             except OSError as error:
                 return "object %s can't be read here: %s" % (digest[:16], error.strerror)
         self._there.add(digest)
@@ -383,9 +401,3 @@ def _read(path: str, start: int, length: int) -> bytes:
             return stream.read(length)
     except FileNotFoundError:
         return b""
-
-
-def agrees(checksum: str, digest: str) -> bool:
-    """Return whether S3's checksum of an object is what its content digest makes it; "" is none."""
-    raw = base64.b64encode(bytes.fromhex(digest.partition("-")[0])).decode("ascii")
-    return checksum.partition("-")[0] in ("", raw)

@@ -16,12 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from . import protocol, usage
 from .alone import CANCELED, DONE, PREEMPTED, TASK_FAILED
+from .answers import Missing, S3Error, Stopped
 from .carrying import Carrier, Checkpoints, Past, Superseded
 from .credentials import NoCredentials
 from .fetching import Disk, Fetching
 from .program import signal_name
 from .progress import Progress, steady_now
-from .s3 import S3, Missing, S3Error, Stopped
+from .s3 import S3
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,11 +111,14 @@ class _Courier:
         self._folder = disk.enter(self._job)
         parcel = self._localized(given, disk.objects, past)
         waits = self._client.patient(_ROUND_PATIENCE_S)
-        self._checkpoints = Checkpoints(waits, parcel["attempts"])
+        self._attempts = self._root_of(given.get("attempts"), "attempts")
+        self._checkpoints = Checkpoints(waits.at(self._attempts.url), parcel["attempts"])
+        outbox = waits.at(self._root_of(given.get("outbox"), "objects").url)
         self._carrier = Carrier(
-            waits, self._job, self._folder, disk.objects, past, self._checkpoints,
+            waits, self._job, self._folder, disk.objects, outbox, past, self._checkpoints,
             bool(given.get("requeue")),
         )  # fmt: skip
+        self._roots = [self._root_of(each, "objects") for each in given.get("objects") or ("",)]
         self._versions: List[str] = [each["v"] for each in parcel["versions"]]
         self._progress = Progress(parcel, steady_now())
         self._output_end = past.output.end
@@ -129,6 +133,11 @@ class _Courier:
         except Missing as error:
             raise S3Error("%s; there is no such job" % error) from None
         return protocol.read_parcel(data)
+
+    def _root_of(self, folder: Optional[str], name: str) -> S3:
+        """Return the root of a folder that a parcel names; its own job's where it names none."""
+        root = (folder or "").rpartition("/" + name)[0]
+        return self._client.at(root) if root.startswith("s3://") else self._client
 
     def _localized(self, given: Message, objects: str, past: Past) -> Message:
         """Return what is left of a parcel, with folders of this disk, and write it there."""
@@ -146,14 +155,14 @@ class _Courier:
 
     def _prepared(self, parcel: Message, disk: Disk, canceled: bool) -> Optional[int]:
         """Bring what the parcel needs; return an exit code where it can't be begun."""
-        fetching = Fetching(self._client, disk)
+        fetching = Fetching(self._roots, disk)
         try:
             if canceled:
                 raise Ended()
             fetching.bring(parcel)
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 for each in [
-                    pool.submit(self._checkpoints.bring, self._client, version)
+                    pool.submit(self._checkpoints.bring, self._attempts, version)
                     for version in self._versions
                 ]:
                     each.result()
@@ -180,6 +189,8 @@ class _Courier:
         output = os.path.join(self._folder, "output")
         self._start_keeper(output)
         over, gone = threading.Event(), threading.Event()
+        if parcel.get("gang"):
+            threading.Thread(target=self._introduce, args=(over,), daemon=True).start()
         work = [
             threading.Thread(target=self._carry, args=(over,), daemon=True),
             threading.Thread(target=self._save, args=(over,), daemon=True),
@@ -243,7 +254,7 @@ class _Courier:
     def _time_last_checkpoint(self, grace: float) -> None:
         """Checkpoints may be uploaded until shortly before the grace is over."""
         until = self._asked + grace - _LAST_S / 2
-        last = self._client.patient(grace, lambda: time.monotonic() < until)
+        last = self._attempts.patient(grace, lambda: time.monotonic() < until)
         self._carrier.last_checkpoint = last
 
     def _asked_to_end(self, _number: int, _frame: Any) -> None:
@@ -256,14 +267,15 @@ class _Courier:
         except (S3Error, NoCredentials):
             return  # whoever canceled knows
         if found is not None:
-            with open(self._mark(), "wb"):
+            with open(self._mark("cancel"), "wb"):
                 pass
 
-    def _mark(self) -> str:
-        return os.path.join(self._folder, "events.jsonl.cancel")
+    def _mark(self, what: str) -> str:
+        """Return the path of a file that tells the keeper something."""
+        return os.path.join(self._folder, "events.jsonl." + what)
 
     def _is_marked(self) -> bool:
-        return os.path.exists(self._mark())
+        return os.path.exists(self._mark("cancel"))
 
     def _carry(self, over: threading.Event) -> None:
         """Carry out what is new, every second."""
@@ -288,6 +300,20 @@ class _Courier:
             _say("%s answers again" % self._client.url)
         self._trouble = ""
         return True
+
+    def _introduce(self, over: threading.Event) -> None:
+        """Bring the list of the gang's members once it is in S3."""
+        key, target = "jobs/%s/events.jsonl.peers" % self._job, self._mark("peers")
+        client = self._client.patient(_ROUND_PATIENCE_S)
+        while not over.wait(_ROUND_S):
+            try:
+                data = client.get(key)
+            except (S3Error, NoCredentials, Stopped):  # not yet, or the carrier says what is off
+                continue
+            with open(target + ".new", "wb") as stream:
+                stream.write(data)
+            os.rename(target + ".new", target)
+            return
 
     def _save(self, over: threading.Event) -> None:
         """Upload checkpoints after they changed."""

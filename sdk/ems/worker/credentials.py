@@ -7,13 +7,14 @@ their order: AWS SDKs and Tools Reference Guide, "Standardized credential provid
 
 from __future__ import annotations
 
+import base64
 import calendar
 import http.client
 import json
 import os
 import threading
 import time
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 from .signing import region_of, suffix_of
 
@@ -158,7 +159,8 @@ def connect(
 ) -> http.client.HTTPConnection:
     """Return a connection to `http://…` or `https://…`, not opened yet.
 
-    Whom to trust is up to the system, or to the file at AWS_CA_BUNDLE.
+    Whom to trust is up to the system, or to the file at AWS_CA_BUNDLE. TLS goes through the proxy
+    at HTTPS_PROXY, unless NO_PROXY names the host.
     """
     parts = urlsplit(server)
     if parts.scheme == "http":
@@ -166,7 +168,22 @@ def connect(
     import ssl
 
     trusted = ssl.create_default_context(cafile=environ.get("AWS_CA_BUNDLE") or None)
-    return http.client.HTTPSConnection(parts.netloc, timeout=timeout_s, context=trusted)
+    proxy = environ.get("https_proxy") or environ.get("HTTPS_PROXY") or ""
+    if not proxy or _is_near(parts.hostname or "", environ):
+        return http.client.HTTPSConnection(parts.netloc, timeout=timeout_s, context=trusted)
+    by = urlsplit(proxy if "://" in proxy else "http://" + proxy)
+    name = "%s:%d" % (by.hostname, by.port or 80)
+    link = http.client.HTTPSConnection(name, timeout=timeout_s, context=trusted)
+    keys = base64.b64encode(unquote(by.netloc.rpartition("@")[0]).encode("utf-8")).decode("ascii")
+    link.set_tunnel(parts.netloc, headers={"Proxy-Authorization": "Basic " + keys} if keys else {})
+    return link
+
+
+def _is_near(host: str, environ: Mapping[str, str]) -> bool:
+    """Whether NO_PROXY names a host, or a domain that it is in."""
+    listed = (environ.get("no_proxy") or environ.get("NO_PROXY") or "").split(",")
+    names = [each.strip().lstrip(".") for each in listed if each.strip()]
+    return "*" in names or any(("." + host).endswith("." + each) for each in names)
 
 
 def _ask(

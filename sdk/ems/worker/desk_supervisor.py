@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 """How often the first in line asks whether it may start; those behind it ask more rarely."""
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 """linux/prctl.h"""
 
 
@@ -148,7 +148,11 @@ class Supervisor:
             turn.close()
 
     def _listen(self) -> None:
-        """Have signals end a pause, and be the parent of what loses its own."""
+        """Have signals end a pause, and be the parent of what loses its own.
+
+        The job outlives whoever handed it over, and where that was a job of this host, too: by its
+        name this process is spared when that one is cleared away.
+        """
         self._wake, give = os.pipe()
         for fd in (self._wake, give):
             os.set_blocking(fd, False)
@@ -163,6 +167,7 @@ class Supervisor:
 
                 self._prctl = ctypes.CDLL(None).prctl
                 self._prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+                self._prctl(_PR_SET_NAME, usage.APART.encode(), 0, 0, 0)
             except (ImportError, OSError, AttributeError):  # then what daemonizes may stay
                 pass
 

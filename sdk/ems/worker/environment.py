@@ -6,6 +6,8 @@ concern of whoever starts workers and are not checked.
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 
 TYPE_CHECKING = False
@@ -36,4 +38,15 @@ def _package(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return ""
+        return _conda_package(name)
+
+
+def _conda_package(name: str) -> str:
+    """Return the version of what conda installed here, which need not be a package of Python's."""
+    folder = os.path.join(sys.prefix, "conda-meta")
+    for each in os.listdir(folder) if os.path.isdir(folder) else []:
+        found, _, build = each.rpartition("-")
+        found, _, version = found.rpartition("-")
+        if build and re.sub(r"[-_.]+", "-", found).lower() == name:
+            return version
+    return ""

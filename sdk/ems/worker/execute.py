@@ -186,7 +186,10 @@ class Executor:
         outputs: Dict[str, str] = spec.get("outputs") or {}
         program.lay_out(spec.get("files") or {}, self._inputs, scratch)
         program.prepare_outputs(outputs, scratch)
-        program.run(name, program.words_of(spec, arguments, scratch), self._told())
+        told = self._told()
+        if self._parcel.get("gang"):
+            told.update(self._met())
+        program.run(name, program.words_of(spec, arguments, scratch), told)
         self.phase = WORK
         settle.end_children()
         return program.collect(name, outputs, self._outputs, scratch)
@@ -196,9 +199,16 @@ class Executor:
         now = context.context()
         told = {"EMS_VERSION": now.version, "EMS_SEED": str(now.seed)}
         told["EMS_ATTEMPT"] = str(now.attempt)
+        told["EMS_PYTHON"] = sys.executable
         if self._parcel.get("attempts"):
             told["EMS_CHECKPOINT"] = str(now.checkpoint)
         return told
+
+    def _met(self) -> Dict[str, str]:
+        """Meet the other members of the gang; return what the program is told of them."""
+        from .meeting import Meeting
+
+        return Meeting(self._parcel["gang"], self._version, self._send).attend()
 
     def inherited(self) -> bool:
         """Return whether this is a process that a task forked from the worker's."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .context import Canceled, context, report
 from .files import Dir, File
+from .peers import Peer, peers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ __all__ = [
     "File",
     "JobHandle",
     "JobInfo",
+    "Peer",
     "Run",
     "RunFailed",
     "RunOptions",
@@ -29,6 +31,7 @@ __all__ = [
     "files",
     "fold",
     "map",
+    "peers",
     "pipeline",
     "report",
     "run",

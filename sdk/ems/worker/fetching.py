@@ -18,8 +18,8 @@ import os
 import tempfile
 
 from ..hashing import digest_file
+from .answers import Missing, NoRoom, S3Error, Stopped
 from .places import object_path
-from .s3 import NoRoom, S3Error, Stopped
 from .scratch import remove
 from .values import OBJECT_TAGS
 
@@ -117,8 +117,8 @@ class Disk:
 class Fetching:
     """Brings what a parcel names; what could not be had is in `troubles`: digest → sentence."""
 
-    def __init__(self, client: S3, disk: Disk) -> None:
-        self._client = client
+    def __init__(self, roots: List[S3], disk: Disk) -> None:
+        self._roots = roots
         self._disk = disk
         self._wanted: Dict[str, bool] = {}
         self.troubles: Dict[str, str] = {}
@@ -155,11 +155,10 @@ class Fetching:
             os.utime(final)
             return ""
         made = os.path.join(self._disk.objects, "tmp-%d-%s" % (os.getpid(), os.urandom(6).hex()))
-        where = "%s/%s" % (self._client.url, key_of(digest))
         try:
             fd = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             try:
-                self._pull(key_of(digest), fd)
+                where = self._pull(key_of(digest), fd)
             finally:
                 os.close(fd)
             found = digest_file(made)
@@ -177,16 +176,29 @@ class Fetching:
             if os.path.exists(made):
                 os.unlink(made)
 
-    def _pull(self, key: str, fd: int) -> None:
-        size = self._client.fetch_range(key, fd, 0, _RANGE_BYTES)
-        if size <= _RANGE_BYTES:
-            return
+    def _pull(self, key: str, fd: int) -> str:
+        """Write an object into a file, from the first root that has it; return where it was."""
+        client, size = self._first(key, fd)
+        if size > _RANGE_BYTES:
+            self._pull_rest(client, key, fd, size)
+        return "%s/%s" % (client.url, key)
+
+    def _first(self, key: str, fd: int) -> Tuple[S3, int]:
+        """Write the first stretch of an object; return whose it is, and the object's size."""
+        for client in self._roots[:-1]:
+            try:
+                return client, client.fetch_range(key, fd, 0, _RANGE_BYTES)
+            except Missing:
+                continue
+        return self._roots[-1], self._roots[-1].fetch_range(key, fd, 0, _RANGE_BYTES)
+
+    def _pull_rest(self, client: S3, key: str, fd: int, size: int) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
         self._disk.make_room(size - _RANGE_BYTES, self._wanted)
         with ThreadPoolExecutor(_RANGES_AT_ONCE) as pool:
             doing = [
-                pool.submit(self._client.fetch_range, key, fd, at, _RANGE_BYTES)
+                pool.submit(client.fetch_range, key, fd, at, _RANGE_BYTES)
                 for at in range(_RANGE_BYTES, size, _RANGE_BYTES)
             ]
             for each in doing:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 from . import places
 from .command import Template
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .outputs import Outputs
 
 
+RAY = "ems-ray"
 _MOST_COPIED_BYTES = 16 * 1024 * 1024
 
 
@@ -45,12 +47,20 @@ def signal_name(number: int) -> str:
 def words_of(task: Dict[str, Any], values: Dict[str, Any], scratch: str) -> List[str]:
     """Return the words to run; `values` are the loaded arguments."""
     if "argv" in task:
-        return [str(word) for word in task["argv"]]
+        return _own([str(word) for word in task["argv"]])
     template = Template(task["template"])
     filled = dict(values)
     for name in template.outputs:
         filled["out." + name] = os.path.join(scratch, task["outputs"][name])
-    return template.fill(filled)
+    return _own(template.fill(filled))
+
+
+def _own(words: List[str]) -> List[str]:
+    """Return the words to start; a program of EMS itself is this worker, which every place has."""
+    if words[:1] != [RAY]:
+        return words
+    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    return [sys.executable, here, "ray", *words[1:]]
 
 
 def lay_out(files: Dict[str, str], inputs: Inputs, scratch: str) -> None:

@@ -39,6 +39,8 @@ class Progress:
         self.parcel = parcel
         self._default = (seconds or None, gib or None)
         self.since = now
+        self._meets = False
+        """Whether a gang's member waits for the others: no time of its command passes."""
         self.index = 0
         self.failed: Optional[Message] = None
         self._versions: List[Message] = parcel["versions"]
@@ -53,9 +55,12 @@ class Progress:
     def note(self, line: bytes, now: float) -> None:
         """Take notice of one line from the worker."""
         if not line.startswith(protocol.END_PREFIX):
+            if line.startswith((protocol.READY_PREFIX, protocol.MET_PREFIX)):
+                self._meets = line.startswith(protocol.READY_PREFIX)
+                self.since = now
             return
         self.index += 1
-        self.since = now
+        self.since, self._meets = now, False
         self._last_end = line
         at = line.find(b'"ok":')  # stands before anything that a task can say
         if self.failed is None and line[at + 5 : at + 6] == b"f":
@@ -68,7 +73,8 @@ class Progress:
             return None, None
         task = self.parcel["tasks"][version["task"]]
         seconds, gib = self._default
-        return task.get("timeout_s") or seconds, task.get("memory_gib") or gib
+        seconds = None if self._meets else task.get("timeout_s") or seconds
+        return seconds, task.get("memory_gib") or gib
 
     def verdict(self, now: float, resident: Optional[int]) -> Optional[Tuple[str, str]]:
         """Return (reason, sentence) if the current version must be ended, given its memory."""
@@ -122,7 +128,7 @@ class Progress:
         if message["log"] is not None:
             self._log_end, self._last_end = message["log"][1], b""
         self.index += 1
-        self.since = now
+        self.since, self._meets = now, False
 
     def _log_start(self) -> int:
         if self._last_end:

@@ -9,16 +9,21 @@ To the worker, a parcel (`null` or a missing key means the default in brackets):
   "tasks":[task…], "places":{digest: place}, "objects":[folders],
   "outbox":folder, "scratch":folder, "attempts":folder, "fsync":bool, "log_from":int,
   "requeue":bool,
+  "gang":{"gang":hex, "role", "nth", "times", "rank", "size", "wait_s", "peers":file},
   "versions":[{"v":hex, "gen":1, "try":1, "task":index, "args":{name: tree}, "seed":int}…]}
 With `requeue` the place starts the job again that it took its machine from: then versions that did
 not end say nothing of it (`worker at`).
+With `gang` the parcel is one command, the `rank`-th member of a gang (from 0; the `nth` of `times`
+of its role). The worker says `ready` and waits for the file `peers`, by default EVENTS.peers: all
+members by rank, [{"role", "role_rank", "rank", "address", "port"}…]; then it says `met`.
 A place is where an object lies that is in none of the folders, with what it was when its digest was
 found: [file, size, mtime_ns, inode], or [folder, [[relative path, size, mtime_ns, inode]…]] with a
 row for every file below; a bare path is watched from the task's start on only.
 A task is {"kind":"python", "name", "module", "qualname", "modules":[…], "pickle":bool,
 "timeout_s", "memory_gib"} or {"kind":"command", "name", "template" or "argv":[…],
 "outputs":{name: path}, "files":{path: digest}, "timeout_s", "memory_gib"}.
-From the worker: hello, then for each version any number of `report` and one `end`, then `parcel`.
+From the worker: hello, then for each version `ready` and `met` (of a gang's member), any number of
+`report` and one `end`, then `parcel`.
 After a SIGTERM a warm worker says `canceled`; whoever started it knows whether it asked for that. A
 worker on its own (`run`) says `preempted`, unless a file EVENTS.cancel tells that EMS asked.
 """
@@ -40,6 +45,8 @@ OLDEST = 1
 END_PREFIX = b'{"ev":"end"'
 PARCEL_PREFIX = b'{"ev":"parcel"'
 HELLO_PREFIX = b'{"ev":"hello"'
+READY_PREFIX = b'{"ev":"ready"'
+MET_PREFIX = b'{"ev":"met"'
 
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _decode = json.JSONDecoder().decode
@@ -93,6 +100,16 @@ def hello(python: str, pid: int, log: int) -> Message:
 def report(version: Message, step: Optional[int], metrics: Message, t: float) -> Message:
     """Return the message for metrics reported by a running task."""
     return {"ev": "report", "v": version["v"], "step": step, "metrics": metrics, "t": t}
+
+
+def ready(version: Message, address: str, port: int, t: float) -> Message:
+    """Return the message of a gang's member that waits for the others, and where it will listen."""
+    return {"ev": "ready", "v": version["v"], "address": address, "port": port, "t": t}
+
+
+def met(version: Message, t: float) -> Message:
+    """Return the message of a gang's member that knows the others; its command starts."""
+    return {"ev": "met", "v": version["v"], "t": t}
 
 
 def end(version: Message, ok: bool) -> Message:

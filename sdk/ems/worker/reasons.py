@@ -10,6 +10,7 @@ from .context import Canceled
 from .guard import ForbiddenImport
 from .inputs import InputChanged, InputMissing
 from .outputs import OutputMissing, OutsideScratch
+from .peers import Moved, NobodyCame
 from .program import ProgramFailed
 from .values import Unkept
 
@@ -27,6 +28,8 @@ _REASONS = (
     (SystemExit, "exit"),
     (MemoryError, "out_of_memory"),
     (ForbiddenImport, "import"),
+    (NobodyCame, "no_capacity"),
+    (Moved, "preempted"),
 )
 OURS = (
     Unkept,
@@ -36,6 +39,8 @@ OURS = (
     OutsideScratch,
     ProgramFailed,
     TemplateError,
+    NobodyCame,
+    Moved,
 )
 
 

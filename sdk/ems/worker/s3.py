@@ -1,4 +1,4 @@
-"""A small client of S3: objects read, written and listed, in parts where they are large.
+"""A small client of S3: objects read, written, copied and listed, in parts where they are large.
 
 Asks again after faults of the server and of the network, for as long as its patience lasts. Knows
 bytes and keys below one root, `s3://bucket/prefix`. Does not know jobs. Any thread may use it.
@@ -6,16 +6,15 @@ bytes and keys below one root, `s3://bucket/prefix`. Does not know jobs. Any thr
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import http.client
 import os
 import random
 import threading
 import time
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from ..hashing import PART_BYTES
+from .answers import Answer, Away, Body, Found, Missing, NoRoom, S3Error, Stopped, Taken
 from .credentials import Credentials, NoCredentials, connect
 from .signing import address_of, query_of, region_of, signed
 
@@ -36,79 +35,8 @@ _BUSY = frozenset((
 _KEYS_REFUSED = frozenset(("ExpiredToken", "TokenRefreshRequired", "InvalidToken"))
 
 
-class S3Error(Exception):
-    """S3 answered, and does not do what it was asked; the text says what and why."""
-
-
-class Missing(S3Error):
-    """There is no such object."""
-
-
-class Taken(S3Error):
-    """A conditional write came second."""
-
-
-class Away(S3Error):
-    """S3 could not be reached, or was too busy, for as long as was waited."""
-
-
-class NoRoom(S3Error):
-    """What comes from S3 can't be kept here."""
-
-
-class Stopped(Exception):
-    """Whoever asked does not want it any more."""
-
-
 class _Again(Exception):
     """Worth another try."""
-
-
-class Answer:
-    """What S3 said; names of headers are lower case."""
-
-    def __init__(self, status: int, headers: Dict[str, str], body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
-
-    def between(self, name: str) -> str:
-        """Return what the first element `name` of an XML body holds, or nothing."""
-        text = self.body.decode("utf-8", "replace")
-        return text.split("<%s>" % name, 1)[-1].split("</%s>" % name, 1)[0] if name in text else ""
-
-
-class Body:
-    """What is sent: bytes, or a stretch of a file; with its SHA-256."""
-
-    def __init__(self, data: bytes = b"", path: str = "", start: int = 0, length: int = 0) -> None:
-        self._data, self._path, self._start = data, path, start
-        self.length = length if path else len(data)
-        found = hashlib.sha256()
-        for block in self.blocks():
-            found.update(block)
-        self.sha256 = found.digest()
-
-    def blocks(self) -> Iterator[bytes]:
-        """Yield it piece by piece; an empty one yields nothing."""
-        if not self._path:
-            if self._data:
-                yield self._data
-            return
-        left = self.length
-        with open(self._path, "rb") as stream:
-            stream.seek(self._start)
-            while left:
-                block = stream.read(min(left, _BLOCK_BYTES))
-                if not block:
-                    raise S3Error("%s became shorter while it was read" % self._path)
-                left -= len(block)
-                yield block
-
-    def checksum(self) -> Dict[str, str]:
-        """Return the headers by which S3 verifies what arrives, and keeps the checksum."""
-        found = base64.b64encode(self.sha256).decode("ascii")
-        return {"x-amz-checksum-sha256": found, "x-amz-sdk-checksum-algorithm": "SHA256"}
 
 
 class S3:
@@ -142,19 +70,29 @@ class S3:
         """Return the same root with another patience."""
         return S3(self.url, patience_s, wanted, self._environ, self._credentials)
 
+    def at(self, url: str) -> S3:
+        """Return another root, with the same keys and the same patience."""
+        if url.rstrip("/") == self.url:
+            return self
+        return S3(url, self._patience_s, self._wanted, self._environ, self._credentials)
+
     # -- reading ----------------------------------------------------------------------------------
 
     def get(self, key: str) -> bytes:
         """Return an object; raises Missing."""
         return self.ask("GET", key).body
 
-    def head(self, key: str) -> Optional[Tuple[int, str]]:
-        """Return (size, SHA-256 checksum as S3 tells it or "") of an object; None if missing."""
+    def stat(self, key: str) -> Optional[Found]:
+        """Return what is known of an object without reading it; None if there is none."""
         try:
-            said = self.ask("HEAD", key, headers={"x-amz-checksum-mode": "ENABLED"}).headers
+            return Found(self.ask("HEAD", key, headers={"x-amz-checksum-mode": "ENABLED"}).headers)
         except Missing:
             return None
-        return int(said["content-length"]), said.get("x-amz-checksum-sha256", "")
+
+    def head(self, key: str) -> Optional[Tuple[int, str]]:
+        """Return (size, SHA-256 checksum as S3 tells it or "") of an object; None if missing."""
+        found = self.stat(key)
+        return None if found is None else (found.size, found.checksum)
 
     def fetch_range(self, key: str, fd: int, start: int, length: int) -> int:
         """Write a stretch of an object into a file at its place; return the object's size.
@@ -227,25 +165,61 @@ class S3:
         self.ask("PUT", key, headers=body.checksum(), body=body)
 
     def _put_parts(self, key: str, path: str, size: int, part_bytes: int, at_once: int) -> None:
+        def put(query: Dict[str, str], start: int, length: int) -> Tuple[str, str]:
+            body = Body(path=path, start=start, length=length)
+            answer = self.ask("PUT", key, query, body.checksum(), body)
+            return answer.headers["etag"], body.checksum()["x-amz-checksum-sha256"]
+
+        self._joined(key, size, part_bytes, at_once, put)
+
+    def copy(self, key: str, source: S3, size: int, part_bytes: int = PART_BYTES) -> None:
+        """Have S3 itself copy the object of this name from another root, or renew it in place.
+
+        In the parts that a content digest takes, so that the checksum that S3 makes is the digest.
+        """
+        headers = {"x-amz-copy-source": "/%s/%s" % (source._bucket, quote(source._prefix + key))}
+        if size <= part_bytes:
+            headers["x-amz-checksum-algorithm"] = "SHA256"
+            # S3 copies nothing onto itself unless something is to change
+            headers["x-amz-metadata-directive"] = "REPLACE"
+            self.ask("PUT", key, headers=headers)
+            return
+
+        def put(query: Dict[str, str], start: int, length: int) -> Tuple[str, str]:
+            ranged = "bytes=%d-%d" % (start, start + length - 1)
+            answer = self.ask("PUT", key, query, {**headers, "x-amz-copy-source-range": ranged})
+            etag = answer.between("ETag").replace("&quot;", '"').replace("&#34;", '"')
+            return etag, answer.between("ChecksumSHA256")
+
+        self._joined(key, size, part_bytes, 16, put)
+
+    def _joined(
+        self,
+        key: str,
+        size: int,
+        part_bytes: int,
+        at_once: int,
+        put: Callable[[Dict[str, str], int, int], Tuple[str, str]],
+    ) -> None:
+        """Make an object of parts; `put` sends one and returns its ETag and its checksum."""
         from concurrent.futures import ThreadPoolExecutor
 
         begun = self.ask("POST", key, {"uploads": ""}, {"x-amz-checksum-algorithm": "SHA256"})
         upload = begun.between("UploadId")
 
-        def put(number: int) -> str:
+        def one(number: int) -> str:
             start = (number - 1) * part_bytes
-            body = Body(path=path, start=start, length=min(part_bytes, size - start))
             query = {"partNumber": str(number), "uploadId": upload}
-            answer = self.ask("PUT", key, query, body.checksum(), body)
+            etag, checksum = put(query, start, min(part_bytes, size - start))
             return "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag>%s</Part>" % (
                 number,
-                answer.headers["etag"].replace('"', "&quot;"),
-                "<ChecksumSHA256>%s</ChecksumSHA256>" % body.checksum()["x-amz-checksum-sha256"],
+                etag.replace('"', "&quot;"),
+                checksum and "<ChecksumSHA256>%s</ChecksumSHA256>" % checksum,
             )
 
         try:
             with ThreadPoolExecutor(at_once) as pool:
-                rows = list(pool.map(put, range(1, -(-size // part_bytes) + 1)))
+                rows = list(pool.map(one, range(1, -(-size // part_bytes) + 1)))
             text = "<CompleteMultipartUpload>%s</CompleteMultipartUpload>" % "".join(rows)
             self.ask("POST", key, {"uploadId": upload}, body=Body(text.encode("ascii")))
         except BaseException:
@@ -337,7 +311,8 @@ class S3:
         found = Answer(answer.status, said, answer.read())
         if answer.will_close:
             self._drop()
-        late = method == "POST" and b"<Error>" in found.body  # S3 may find out after its 200
+        slow = method == "POST" or "x-amz-copy-source" in headers
+        late = slow and b"<Error>" in found.body  # S3 may find out after its 200
         if (found.status < 300 and not late) or (found.status == 416 and take is not None):
             return found
         if found.between("Code") in _KEYS_REFUSED:

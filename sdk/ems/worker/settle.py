@@ -79,10 +79,13 @@ def _kill_all() -> int:
     deadline, count = time.monotonic() + _PATIENCE_S, 0
     try:
         while time.monotonic() < deadline:
-            count += kill_descendants(os.getpid(), signal.SIGKILL)
+            killed = kill_descendants(os.getpid(), signal.SIGKILL)
+            count += killed
             pid = os.waitpid(-1, os.WNOHANG)[0]
             while pid:
                 pid = os.waitpid(-1, os.WNOHANG)[0]
+            if not killed:  # those that are left look after jobs of their own
+                break
             time.sleep(0.002)
     except ChildProcessError:
         pass

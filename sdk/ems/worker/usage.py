@@ -136,18 +136,35 @@ def kill_session(leader: int, number: int) -> None:
             _kill(pid, number)
 
 
+APART = "ems-supervisor"
+"""The name of a process that looks after a job of its own: whoever handed it over may end."""
+
+
 def kill_descendants(root: int, number: int) -> int:
-    """Send a signal to every process below `root`; return how many there were."""
+    """Send a signal to every process below `root`; return how many there were.
+
+    Those called APART, and what is below them, are left alone.
+    """
     below: Dict[int, List[int]] = {}
     for pid, parent, _, _, _ in processes():
         below.setdefault(parent, []).append(pid)
     waiting, count = list(below.get(root, ())), 0
     while waiting:
         pid = waiting.pop()
+        if _is_apart(pid):
+            continue
         count += 1
         waiting.extend(below.get(pid, ()))
         _kill(pid, number)
     return count
+
+
+def _is_apart(pid: int) -> bool:
+    try:
+        with open("/proc/%d/comm" % pid, "rb", 0) as stream:
+            return stream.read(32) == APART.encode() + b"\n"
+    except OSError:
+        return False
 
 
 def kill_marked(mark: str) -> int:

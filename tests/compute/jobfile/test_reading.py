@@ -57,11 +57,16 @@ def test_every_key_becomes_a_part_of_the_job() -> None:
 
 
 def test_a_gang_is_carried() -> None:
-    roles = [{"name": "learner", "command": "python l.py", "resources": {"gpus": 1}},
-             {"name": "actor", "count": 8, "on": "robots"}]  # fmt: skip
-    job = job_of(read_value(one(roles=roles), HERE).jobs[0], {}, {})
+    roles = [{"name": "learner", "command": "python l.py {out.m}", "resources": {"gpus": 1},
+              "outputs": {"m": "m.pt"}, "ends": True},
+             {"name": "actor", "count": 8, "on": "robots", "variables": {"A": 1}}]  # fmt: skip
+    job = job_of(read_value(one(roles=roles, on="cluster"), HERE).jobs[0], {}, {})
     assert [(r.name, r.times, r.command, r.on) for r in job.roles] == [
-        ("learner", 1, ("python", "l.py"), ("auto",)), ("actor", 8, ("true",), ("robots",)),
+        ("learner", 1, ("python", "l.py", "m.pt"), ("cluster",)),
+        ("actor", 8, ("true",), ("robots",)),
+    ]
+    assert [(r.ends, r.variables, r.outputs) for r in job.roles] == [
+        (True, {}, {"m": "m.pt"}), (False, {"A": "1"}, {}),
     ]  # fmt: skip
 
 
@@ -158,6 +163,20 @@ def test_what_is_no_job_file(tmp_path: Path, name: str, text: str | None, said: 
         ({"variables": {"A": "1"}, "secrets": {"A": "env:A"}}, "secrets.A", "under `variables`"),
         ({"on": ["a", "a"]}, "on", "stands twice"),
         ({"roles": [{"name": "a"}, {"name": "a"}]}, "roles[1].name", "stands twice"),
+        ({"roles": [{"name": "a", "count": 0}]}, "roles[0].count", "a whole number from 1"),
+        ({"roles": [{"name": "a", "count": 5000}]}, "roles", "allowed: up to 4096"),
+        ({"roles": [{"name": "a", "on": ["x", "x"]}]}, "roles[0].on", "stands twice"),
+        ({"roles": [{"name": "a", "command": "x {out.m}"}]}, "roles[0].command", "is no output"),
+        ({"roles": [{"name": "a", "variables": {"RANK": 1}}]}, "roles[0].variables.RANK", "EMS"),
+        ({"roles": [{"name": "a"}], "variables": {"EMS_PORT": 1}}, "variables.EMS_PORT", "tells"),
+        (
+            {"roles": [{"name": "a", "variables": {"A": 1}}], "secrets": {"A": "env:A"}},
+            "roles[0].variables.A",
+            "under the job's `secrets`",
+        ),
+        ({"roles": [{"name": "a"}], "outputs": {"m": "m"}}, "outputs", "the role that writes"),
+        ({"roles": [{"name": "a"}], "resources": {"cpus": 2}}, "resources", "with each role"),
+        ({"roles": [{"name": "a"}], "meet": "0s"}, "meet", "no duration"),
         ({"secrets": "env:X"}, "secrets", "is no mapping"),
     ],
 )

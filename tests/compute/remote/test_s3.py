@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from ems.compute import ship
-from ems.compute.backend import Capabilities, Room
 from ems.compute.job import Handle, JobState, Reason
-from ems.compute.remote.order import Native, Order, PlaceError, Refused, Unreachable
+from ems.compute.remote.order import PlaceError, Unreachable
 from ems.compute.remote.s3 import S3Site
 from ems.compute.remote.site import Look, Seen
 from ems.compute.remote.spool import SpoolBackend
 from ems.compute.remote.starter import WORD_BYTES, starter
 from ems.errors import UsageError
 from ems.hashing import digest_bytes, digest_file
+from tests.compute.remote.containers import Containers
 from tests.contract.place import Kept, Place
 from tests.rigs import OLDEST, interpreter
-from tests.worker.cloud import Cloud, Link, served, until
+from tests.rigs.s3 import Link, served
+from tests.worker.cloud import Cloud, until
 from tests.worker.keys import serving
 
 MIB = 2**20
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, int]]:
-    yield from served()
+def server() -> tuple[str, int]:
+    return served()
 
 
 @pytest.fixture
@@ -79,6 +80,24 @@ def test_objects_lie_where_a_store_at_the_root_has_them(
         target = tmp_path / "got" / digest
         site.fetch(digest, at * 1000, target)
         assert target.read_bytes() == source.read_bytes()
+
+
+def test_what_a_job_relies_on_is_renewed(
+    cloud: Cloud, site: S3Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ems.compute.remote import beside, s3
+
+    digest, source = written(tmp_path, b"old by now")
+    site.put({digest: source})
+    key = f"{cloud.prefix}/objects/{digest[:2]}/{digest}"
+    before = cloud.client().head_object(Bucket="lab", Key=key)["LastModified"]
+    time.sleep(2)  # S3 tells whole seconds
+    for module in (s3, beside):
+        monkeypatch.setattr(module, "_YOUNG_S", 0.5)
+    other = S3Site(cloud.url)
+    assert other.missing([digest]) == set()
+    other.close()
+    assert cloud.client().head_object(Bucket="lab", Key=key)["LastModified"] > before
 
 
 def test_a_large_object_in_ranges(cloud: Cloud, site: S3Site, tmp_path: Path) -> None:
@@ -285,61 +304,6 @@ def run(words: Sequence[str], cloud: Cloud, **more: str) -> subprocess.Completed
 
 
 # -- as a backend ----------------------------------------------------------------------------------
-
-
-class Containers:
-    """The least scheduler whose jobs know of nothing but S3: processes in empty folders."""
-
-    kind = "containers"
-    capabilities = Capabilities(durable=True, targets=("containers",))
-
-    def __init__(self, root: str, folder: Path) -> None:
-        self._root, self._folder = root, folder
-        folder.mkdir()
-        self.jobs: dict[str, subprocess.Popen[bytes]] = {}
-
-    def start(self, orders: Sequence[Order]) -> list[Refused | None]:
-        return [self._start(order) for order in orders]
-
-    def _start(self, order: Order) -> Refused | None:
-        if order.id not in self.jobs:
-            words = starter(self._root, order.argv[1].rpartition("/")[2], sys.executable)
-            with (self._folder / order.id).open("wb") as log:
-                self.jobs[order.id] = subprocess.Popen(
-                    words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder,
-                    env={**os.environ, **order.variables, "EMS_JOB": order.folder},
-                    start_new_session=True,
-                )  # fmt: skip
-        return None
-
-    def look(self, ids: Sequence[str]) -> Mapping[str, Native]:
-        return {each: self._native(self.jobs[each].poll()) for each in ids if each in self.jobs}
-
-    def _native(self, code: int | None) -> Native:
-        if code is None:
-            return Native(JobState.RUNNING)
-        if code < 0:
-            return Native(JobState.FAILED, Reason.SIGNAL, "was killed", signal=-code)
-        return Native(JobState.FAILED if code else JobState.SUCCEEDED, exit_code=code)
-
-    def stop(self, ids: Sequence[str], grace_s: float) -> None:
-        for each in ids:
-            self.jobs[each].send_signal(signal.SIGTERM)
-
-    def forget(self, ids: Sequence[str]) -> None:
-        pass
-
-    def room(self) -> Room:
-        return Room()
-
-    def version(self) -> str:
-        return "containers 1"
-
-    def close(self) -> None:
-        for each in self.jobs.values():
-            if each.poll() is None:
-                each.kill()
-            each.wait()
 
 
 @pytest.fixture

@@ -37,12 +37,12 @@ class Cluster(Place):
         """Return a scheduler of its own, as another process would have it."""
         return SlurmScheduler(Here(self.variables), str(self.root), **keys)  # type: ignore[arg-type]
 
-    def open(self, **keys: object) -> SpoolBackend:
+    def open(self, python: str = PYTHON, **keys: object) -> SpoolBackend:
         """Return a backend of its own, as another process would have it."""
         objects, cache = Kept(self._folder / "objects"), f"cache-{next(self._numbers)}"
         backend = SpoolBackend(
             "cluster", FolderSite(self.root), self.scheduler(**keys), objects,
-            self._folder / cache, environments=Given(PYTHON), poll_s=0.2,
+            self._folder / cache, environments=Given(python), poll_s=0.2,
         )  # fmt: skip
         self.opened.append(backend)
         return backend

@@ -127,13 +127,56 @@ def test_accounting() -> None:
     assert (found["14"].reason, found["14"].signal) == (Reason.SIGNAL, 11)
 
 
+def test_accounting_of_a_heterogeneous_job() -> None:
+    text = "15+0|COMPLETED|0:0|n1\n15+0.batch|COMPLETED|0:0|n1\n15+1|TIMEOUT|0:0|n[2-3]\n"
+    assert answers.accounted(text) == {
+        "15": states.native("TIMEOUT", "", 0, "")._replace(place="n1,n[2-3]")
+    }
+
+
+def _line(job: int, state: str, reason: str = "None", name: str = "g.5f", status: int = 0) -> str:
+    return f"{name}|{job}|N/A|{state}|{status}|n{job}|{reason}|"
+
+
+@pytest.mark.parametrize(
+    ("lines", "state", "reason", "said"),
+    [
+        ([_line(7, "RUNNING")], JobState.RUNNING, None, ""),
+        ([_line(7, "PENDING"), _line(8, "PENDING", "Resources")], JobState.SUBMITTED, None, "free"),
+        ([_line(7, "RUNNING"), _line(8, "COMPLETED")], JobState.RUNNING, None, ""),
+        ([_line(7, "PENDING", "Resources"), _line(8, "PENDING", "PartitionConfig")],
+         JobState.FAILED, Reason.IMPOSSIBLE, "more than its partition"),
+        ([_line(7, "FAILED", status=256), _line(8, "NODE_FAIL")],
+         JobState.FAILED, Reason.LOST, "node failed"),
+        ([_line(7, "COMPLETED"), _line(8, "FAILED", status=768)],
+         JobState.FAILED, Reason.EXIT, "failure"),
+        ([_line(7, "CANCELLED"), _line(8, "CANCELLED")], JobState.CANCELED, Reason.CANCELED, ""),
+        ([_line(7, "COMPLETED"), _line(8, "COMPLETED")], JobState.SUCCEEDED, None, ""),
+    ],
+)  # fmt: skip
+def test_a_gang_is_as_its_parts_are(
+    lines: list[str], state: JobState, reason: Reason | None, said: str
+) -> None:
+    before = [_line(5, "CANCELLED"), _line(9, "RUNNING", name="other")]
+    queue = Queue("\n".join([*reversed(lines), *before]))
+    found = queue.find(Record("g.5f", 1, "7", True))
+    assert found is not None
+    assert (found.native.state, found.native.reason, found.word) == (state, reason, "7")
+    assert said in found.native.detail + found.native.waiting
+    assert found.steps == " ".join(f"{7 + n}.0" for n in range(len(lines)))
+    assert queue.find(Record("none", 0, "7", True)) is None
+
+
 def test_files_beside_jobs() -> None:
     text = (
         "a/ems-native:train.5f 3\na/ems-native:1234\na/ems-started:1234_3\n"
         "b/ems-native:train.5f 4\nc/ems-exit:1 environment module load x/1: not: found\n"
+        "h/ems-native:train.5f 2 gang\nh/ems-native:1235\n"
         "d/ems-exit:137\nd/ems-native:\ne/ems-exit:0\nf/ems-exit:1 canceled before it started\n"
     )
-    found = answers.left(text, "abcdefg")
+    found = answers.left(text, "abcdefgh")
+    assert found["h"].record == Record("train.5f", 2, "1235", True)
+    assert Record("train.5f", 2, gang=True).first_line == "train.5f 2 gang"
     assert found["a"] == answers.Left(Record("train.5f", 3, "1234"), True, None)
     assert found["b"] == answers.Left(Record("train.5f", 4), False, None)
     assert found["c"].exit == Native(

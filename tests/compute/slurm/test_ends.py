@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ems.compute.job import JobState, Reason, Resources
+from ems.compute.job import JobState, Member, Reason, Resources
 from tests.compute.slurm.conftest import PYTHON, Cluster, Places
 from tests.rigs import rig
 from tests.rigs.slurm import Slurm
@@ -191,7 +191,7 @@ def test_what_this_cluster_can_never_run(
 
 
 def test_a_python_that_is_not_there(place: Cluster) -> None:
-    place.backend._python = "no-python-here"  # pyright: ignore
+    place.backend = place.open("no-python-here")
     status = place.finish(place.submit(place.parcel(SLEEP, [("f", {"s": 0})])))
     assert (status.state, status.reason) == (JobState.FAILED, Reason.WORKER)
     assert "no-python-here" in status.detail
@@ -203,8 +203,20 @@ def test_a_node_that_fails(place_at: Places, tmp_path_factory: pytest.TempPathFa
         place.backend = place.open(site=(f"--nodelist={slurm.node}1",))
         handle = place.submit(place.parcel(SLEEP, [("f", {"s": 60})]))
         place.until(lambda: b"on" in place.log(handle))
+        gang = [
+            place.job([], payload=place.parcel(SLEEP, [("f", {"s": 60})]))._replace(
+                command=(), resources=Resources.of(cpus=3), member=Member("f1", "all", n, 2, n, 2)
+            )
+            for n in range(2)
+        ]
+        other = place.open()
+        members = other.submit(gang)  # one on each node
+        place.until(lambda: all(other.logs(each, 0)[0] for each in members), 40)
         slurm.break_node(1)
         status = place.finish(handle, 60)
         assert (status.state, status.reason) == (JobState.FAILED, Reason.LOST)
         assert "its node failed" in status.detail
+        place.until(lambda: all(each.state.ended for each in other.poll(members)), 60)
+        ends = {each.reason for each in other.poll(members)}
+        assert ends == {Reason.LOST, Reason.PREEMPTED}, "the other one had its SIGTERM"
         place.leave()

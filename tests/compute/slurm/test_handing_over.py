@@ -20,38 +20,12 @@ from ems.compute.slurm.kind import KIND, Settings
 from ems.compute.slurm.scheduler import SlurmScheduler
 from ems.errors import UsageError
 from tests.compute.slurm.conftest import PYTHON, Cluster, Places
+from tests.compute.slurm.orders import order, ran, until_ended
 from tests.contract.place import Kept
 from tests.rigs import rig
 from tests.rigs.slurm import Slurm
 
 pytestmark = rig("slurm")
-
-_COUNT = "echo run >>ran; sleep 0.3"
-
-
-def order(place: Cluster, number: int, command: str = _COUNT) -> Order:
-    """Return an order for a shell's line, in a folder that is there."""
-    id = f"ems-{number:032x}"
-    folder = place.root / "jobs" / id
-    folder.mkdir(parents=True, exist_ok=True)
-    return Order(id, "count", ("sh", "-c", command), str(folder))
-
-
-def ran(place: Cluster, orders: Sequence[Order]) -> list[int]:
-    """Return how often each was run."""
-    files = [Path(each.folder) / "ran" for each in orders]
-    return [len(file.read_text().splitlines()) if file.exists() else 0 for file in files]
-
-
-def until_ended(place: Cluster, scheduler: SlurmScheduler, orders: Sequence[Order]) -> None:
-    ids = [each.id for each in orders]
-    deadline = time.monotonic() + 40
-    while True:
-        found = scheduler.look(ids)
-        if len(found) == len(ids) and all(each.state.ended for each in found.values()):
-            return
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
 
 
 class Broken(Here):
@@ -79,8 +53,8 @@ def test_a_link_that_breaks_at_the_submission(place: Cluster, after: bool) -> No
         scheduler.start(orders)
     assert scheduler.start(orders) == [None] * 3
     assert place.scheduler().start(orders) == [None] * 3
-    until_ended(place, scheduler, orders)
-    assert ran(place, orders) == [1, 1, 1]
+    until_ended(scheduler, orders)
+    assert ran(orders) == [1, 1, 1]
     assert len({place.job_of(each.id).partition("_")[0] for each in orders}) == 1
 
 
@@ -102,8 +76,8 @@ def test_two_processes_hand_over_the_same_at_once(place: Cluster) -> None:
     assert len(unreachable) <= 2
     scheduler = place.scheduler()
     assert scheduler.start(orders) == [None] * 4
-    until_ended(place, scheduler, orders)
-    assert ran(place, orders) == [1] * 4
+    until_ended(scheduler, orders)
+    assert ran(orders) == [1] * 4
 
 
 def test_killed_before_sbatch_answers(place: Cluster) -> None:
@@ -118,9 +92,9 @@ def test_killed_before_sbatch_answers(place: Cluster) -> None:
     (Path(other.folder) / "ems-native").write_text("count.0123456789ab 0\n")  # never came there
     second = place.scheduler()
     assert second.start([one, other]) == [None, None]
-    until_ended(place, second, [other])
+    until_ended(second, [other])
     time.sleep(1)
-    assert ran(place, [one, other]) == [1, 1]
+    assert ran([one, other]) == [1, 1]
 
 
 def test_a_duplicate_in_slurm_does_nothing(place: Cluster) -> None:
@@ -137,8 +111,8 @@ def test_a_duplicate_in_slurm_does_nothing(place: Cluster) -> None:
     second = place.scheduler()
     assert second.start([one]) == [None]
     assert native.read_text() != kept
-    until_ended(place, second, [one])
-    assert ran(place, [one]) == [1]
+    until_ended(second, [one])
+    assert ran([one]) == [1]
 
 
 def test_what_slurm_has_forgotten_stands_in_the_folder(
@@ -153,7 +127,7 @@ def test_what_slurm_has_forgotten_stands_in_the_folder(
         ]
         scheduler = place.scheduler()
         scheduler.start(orders)
-        until_ended(place, scheduler, orders)
+        until_ended(scheduler, orders)
         deadline = time.monotonic() + 60
         while slurm.run("squeue", "-h", "-t", "all"):
             assert time.monotonic() < deadline

@@ -113,10 +113,10 @@ def test_environment_modules(place: Cluster, tmp_path: Path) -> None:
     place.backend = place.open(site=(f"--export=ALL,MODULEPATH={folder.parent}",))
     env = {"module:solver": "2.1"}
     handle = place.submit(place.parcel(source, [("f", {})], env=env), variables=variables)
-    assert place.finish(handle).state is JobState.SUCCEEDED, place.status(handle).detail
+    assert place.finish(handle, 60).state is JobState.SUCCEEDED, place.status(handle).detail
     assert place.ends(handle)[0]["out"] == "two-one"
     missing = place.submit(place.parcel(source, [("f", {})], env={"module:solver": "3"}))
-    status = place.finish(missing)
+    status = place.finish(missing, 60)
     assert (status.state, status.reason) == (JobState.FAILED, Reason.ENVIRONMENT)
     assert "module load solver/3" in status.detail
 

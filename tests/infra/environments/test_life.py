@@ -26,13 +26,25 @@ def test_an_environment_comes_stays_and_goes(engine: Start, cloud: Cloud, name: 
     made = sky.up()
     assert made.names("create") == foreseen.names("create")
     assert not made.names("replace", "delete")
-    sky.nothing_to_do()
+    if name == "dev":
+        sky.nothing_to_do()
+    else:
+        _stays(sky)
 
     _outputs_mean_what_they_say(sky, cloud, name)
-    if name == "prod":
+    if name == "dev":
         _protected(sky, cloud)
+    if name == "prod":
+        _data_is_protected(sky)
+        sky.run("state", "unprotect", "--all", "--yes", "--stack", name)
     sky.destroy()
     assert left(cloud, REGIONS) == []
+
+
+def _stays(sky: Engine) -> None:
+    """The cloud is as the state says, and the program wants what it is, before and after."""
+    for command in (sky.preview, sky.refresh, sky.preview):
+        assert not command().changes
 
 
 def _outputs_mean_what_they_say(sky: Engine, cloud: Cloud, name: str) -> None:
@@ -45,7 +57,21 @@ def _outputs_mean_what_they_say(sky: Engine, cloud: Cloud, name: str) -> None:
     assert gathered.left_over == ()
 
 
+def _data_is_protected(sky: Engine) -> None:
+    """What holds data can't go, as the environment's own file says."""
+    holding = ("aws:s3/bucket:", "aws:efs/fileSystem:", "aws:ecr/repository:")
+    kept = [each for each in sky.resources() if each["type"].startswith(holding)]
+    assert {each["type"].split("/")[0] for each in kept} == {"aws:s3", "aws:efs", "aws:ecr"}
+    assert all(each.get("protect") for each in kept)
+    refused = sky.run("destroy", "--yes", "--stack", sky.stack, check=False)
+    assert refused.code and "protect" in refused.shown()
+
+
 def _protected(sky: Engine, cloud: Cloud) -> None:
+    """A destroy that nobody previews takes what holds no data, and leaves what does."""
+    with sky.settings() as settings:
+        settings["ems:protect"] = True
+    sky.up()
     before = left(cloud, REGIONS)
     refused = sky.destroy(check=False)
     assert refused.code

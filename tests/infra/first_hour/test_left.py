@@ -1,26 +1,24 @@
-"""What counts as gone, over moto, which keeps what has ended listed as AWS does for a while.
-
-All servers of a process have one memory, so each test has an environment of its own.
-"""
+"""What counts as gone, over moto, which keeps what has ended listed as AWS does for a while."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from ems.stack.aws import Clients
 from infra.first_hour.left import goes, things, wait_until_gone
-from tests.infra.preflight.cloud import clients_at, served
+from tests.rigs.sky.cloud import Cloud
+from tests.rigs.sky.fixtures import cloud, shared_cloud
 
+__all__ = ["cloud", "shared_cloud"]
 REGION = "us-west-2"
 
 
 @pytest.fixture
-def clients() -> Iterator[Clients]:
-    with served() as address:
-        yield clients_at(address)
+def clients(cloud: Cloud) -> Clients:
+    return cloud.client
 
 
 def _tag(environment: str) -> dict[str, str]:

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.infra.preflight.cloud import served
+from tests.rigs.sky.cloud import Cloud
+from tests.rigs.sky.fixtures import cloud, shared_cloud
+
+__all__ = ["cloud", "shared_cloud"]
 
 
-@pytest.fixture(scope="session")
-def aws() -> Iterator[str]:
-    """The address of a moto server."""
-    with served() as address:
-        yield address
+@pytest.fixture
+def aws(cloud: Cloud) -> str:
+    """The address of an AWS that is empty."""
+    return cloud.endpoint

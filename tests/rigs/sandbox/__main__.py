@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
 import shutil
 import sys
@@ -18,6 +20,15 @@ from tests.rigs.sandbox.surroundings import REGION, shell
 from tests.rigs.sky import install
 from tests.rigs.sky.clients import Clients
 
+_MANIFEST = json.dumps(
+    {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"digest": f"sha256:{0:064}"},
+        "layers": [],
+    }
+)
+
 
 def up(place: Place) -> None:
     """Bring the sky up, or up to date; what is not whole is begun anew."""
@@ -31,13 +42,15 @@ def up(place: Place) -> None:
         fresh = "" if deploying.resources(place) else " (half a minute)"
         _say(f"deploying the environment{fresh}; the engine's own words: {shown(place.log('up'))}")
         deploying.deploy(place, endpoint, clusters=cluster)
+        _images(endpoint)
         _say(f"{deploying.resources(place)} resources in {_since(since)}, {_since(begun)} in all")
         _tell(place, endpoint)
     print(
         "\nnext:\n"
         '  eval "$(make -s sandbox-env)"\n'
         f"  emsctl stack use ssm:{REGION}/{STACK}\n"
-        "  emsctl stack show"
+        "  emsctl stack show\n"
+        "and a pipeline there: docs/how-to/pipeline-on-batch.md"
     )
 
 
@@ -139,6 +152,16 @@ def _tell(place: Place, endpoint: str) -> None:
         print(f"  {name:9} {site.region:11} queues: {queues}{cluster}")
     for name, lab in stands.labs.items():
         print(f"  {name:9} {'a lab':11} VPN to {', '.join(lab.sites)}")
+
+
+def _images(endpoint: str) -> None:
+    """Let every site's repository for jobs have an image, whose content nobody looks at."""
+    for site in _outputs(endpoint).sites.values():
+        client = Clients(endpoint)("ecr", site.region)
+        for address in site.images.repositories.values():
+            name = address.partition("/")[2]
+            with contextlib.suppress(client.exceptions.ImageAlreadyExistsException):
+                client.put_image(repositoryName=name, imageManifest=_MANIFEST, imageTag=STACK)
 
 
 def _outputs(endpoint: str) -> StackOutputs:

@@ -1,8 +1,9 @@
 """Batch jobs in moto as processes of this machine, where moto itself would want Docker.
 
 A job's command runs in a folder of its own, with its environment, retries, timeout and array index;
-its exit code and log are true. Its image, resources and mounts are not looked at. Knows moto's
-Batch; nothing of EMS.
+its exit code and log are true. Its image, resources and mounts are not looked at: its `python3` is
+the clone's, with its packages, as an image of the project would have them. Knows moto's Batch;
+nothing of EMS.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -125,8 +127,10 @@ def _watch(job: Any, process: subprocess.Popen[bytes]) -> int:
 def _environment(job: Any, number: int) -> dict[str, str]:
     given = {one["name"]: one["value"] for one in job._get_container_property("environment", [])}
     index = job.array_properties.get("index")
+    bin = str(Path(sys.prefix) / "bin")
     return {
         **os.environ,
+        "PATH": os.pathsep.join([bin, os.environ.get("PATH", "")]),
         **given,
         "AWS_BATCH_JOB_ID": job.job_id,
         "AWS_BATCH_JOB_ATTEMPT": str(number),

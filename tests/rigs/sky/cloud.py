@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,17 +21,14 @@ ACCOUNT = "123456789012"
 class Cloud:
     """One moto server. Use it as a context, or call `stop`."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, lean: bool = False) -> None:
+        """Start the server; one that is `lean` starts sooner, and takes long to empty."""
         command = [sys.executable, "-m", "tests.rigs.sky.moto_server", "--port", str(port)]
+        command += ["--lean"] if lean else []
         self._process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        if not line.strip():
-            self.stop()
-            raise RuntimeError("moto: the server ended at once. Try: make test")
-        self.endpoint = f"http://127.0.0.1:{line.strip()}"
+        self.endpoint = f"http://127.0.0.1:{self._served()}"
         self._clients = Clients(self.endpoint)
 
     def __enter__(self) -> Cloud:
@@ -40,11 +36,6 @@ class Cloud:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-    @property
-    def pid(self) -> int:
-        """The server's process."""
-        return self._process.pid
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -57,8 +48,19 @@ class Cloud:
 
     def reset(self) -> None:
         """Empty the cloud: all accounts, all regions."""
-        request = urllib.request.Request(f"{self.endpoint}/moto-api/reset", method="POST")
-        urllib.request.urlopen(request, timeout=30).close()
+        assert self._process.stdin
+        self._process.stdin.write("empty\n")
+        self._process.stdin.flush()
+        self._served()
+
+    def _served(self) -> str:
+        """Wait until an empty cloud is served, and return its port."""
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line.strip():
+            self.stop()
+            raise RuntimeError("moto: the server ended. Try: make test")
+        return line.strip()
 
     def stop(self) -> None:
         """End the server."""
@@ -68,5 +70,6 @@ class Cloud:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.stdout:
-            self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                pipe.close()

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from tests.rigs.sky import faults as on_purpose
-from tests.rigs.sky import install, results
+from tests.rigs.sky import install, results, warm
 from tests.rigs.sky.cloud import ROOT, Cloud
 from tests.rigs.sky.faults import Entry, Fault
 from tests.rigs.sky.project import Project
@@ -30,6 +30,8 @@ PLUGINS = Path(__file__).with_name("bin")
 PASSPHRASE = "a passphrase for tests"
 _LIMIT_S = 300.0
 _RUNS = ("up", "preview", "refresh", "destroy")
+SKIPS = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+"""State is saved once, when a command ends: not after each step, which takes most of a long one."""
 # nothing of the machine's own AWS or Pulumi settings gets in
 _FOREIGN = ("AWS_", "PULUMI_", "SKY_")
 
@@ -55,13 +57,15 @@ class Engine:
         config: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
         plugins: Sequence[Path] = (PLUGINS,),
+        plain: bool = False,
     ) -> None:
+        """Make the stack. `plain`: as slow as a person's, with no fork and no save left out."""
         self.folder, self.cloud, self.stack = folder, cloud, stack
         self.journal_file = folder / "journal"
         self._log = 0
         self._running: list[Running] = []
         self._extra = dict(environment or {})
-        self._plugins = plugins
+        self._plugins, self._plain = plugins, plain
         self.project_folder = project.write(folder / "project")
         self.name, self.config_file = project.name, project.config_file(folder / "project", stack)
         (folder / "state").mkdir(parents=True)
@@ -101,13 +105,13 @@ class Engine:
                 raise EngineError(result)
 
     def start(self, command: str, *flags: str, faults: Sequence[Fault] = ()) -> Running:
-        """Start a command (`up`, …) and return at once."""
+        """Start a command (`up`, …) and return at once. It saves its state after each step."""
         agreed = [] if command == "preview" else ["--yes", "--skip-preview"]
-        return self._start([command, *agreed, *flags], faults)
+        return self._start([command, *agreed, *flags], faults, {})
 
     def run(self, *words: str, check: bool = True) -> Result:
         """Run any command of the CLI to its end."""
-        result = self._start(list(words), ()).wait()
+        result = self._start(list(words), (), SKIPS).wait()
         if check and result.code:
             raise EngineError(result)
         return result
@@ -181,6 +185,7 @@ class Engine:
             "PULUMI_ERROR_OUTPUT_STRING": "true",
             "PULUMI_DEBUG_COMMANDS": "1",  # without it there is no --event-log
             "SKY_PYTHON": sys.executable,
+            **({} if self._plain else {warm.SOCKET: warm.started()}),
             on_purpose.JOURNAL: str(self.journal_file),
             **on_purpose.environment(faults),
             **self._extra,
@@ -193,22 +198,24 @@ class Engine:
         self._running.clear()
 
     def _done(self, command: str, flags: list[str], faults: Sequence[Fault], check: bool) -> Result:
-        result = self._start([command, *flags], faults).wait()
+        result = self._start([command, *flags], faults, SKIPS).wait()
         if check and result.code:
             raise EngineError(result)
         return result
 
-    def _start(self, words: list[str], faults: Sequence[Fault]) -> Running:
+    def _start(self, words: list[str], faults: Sequence[Fault], more: Mapping[str, str]) -> Running:
         log = None
         if words[0] in _RUNS:
             self._log += 1
             log = self.folder / f"events-{self._log}.json"
             words += ["--stack", self.stack, "--event-log", str(log)]
+        if self._plain:
+            more = {}
         found = install.folder()
         if found is None:
             raise RuntimeError(f"pulumi: {install.missing()}. Try: make rigs")
         command = [str(found / "pulumi"), *words, "--non-interactive", "--color", "never"]
-        running = Running(self, command, self.environment(faults), log)
+        running = Running(self, command, {**self.environment(faults), **more}, log)
         self._running.append(running)
         return running
 

@@ -49,7 +49,7 @@ def folder() -> Path | None:
 
 def install() -> None:
     """Build the CLI, unless it is here."""
-    if not folder() and _built():
+    if _built():
         _write_host()
     found = folder()
     if found:
@@ -90,12 +90,16 @@ def _built() -> bool:
 
 def _write_host() -> None:
     host = BUILT / _HOST
-    script = Path(__file__).with_name("language.py")
-    host.write_text(
+    here = Path(__file__).parent
+    warm = f'${{SKY_WARM:+-ISE "{here / "launch.py"}"}}'
+    making = BUILT / f"{_HOST}.making"
+    making.write_text(
         "#!/bin/sh\n"
-        f'SKY_EXECUTOR="{BUILT / _EXECUTOR}" exec "{sys.executable}" -P "{script}" "$@"\n'
+        f'SKY_EXECUTOR="{BUILT / _EXECUTOR}"'
+        f' exec "{sys.executable}" {warm} -P "{here / "language.py"}" "$@"\n'
     )
-    host.chmod(0o755)
+    making.chmod(0o755)
+    making.rename(host)
 
 
 def _run(command: Sequence[str], folder: Path) -> str:

@@ -123,11 +123,12 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
             return pb.RunResponse(error=str(error))
         program = [request.program or ".", *request.args]
         process = self._start(
-            [python, "-u", self.executor, *flags(request, self.engine), *program],
+            [*_started(python), "-u", self.executor, *flags(request, self.engine), *program],
             context,
             cwd=request.info.program_directory or request.pwd,
             env={
                 **os.environ,
+                "SKY_AS": python,
                 "PULUMI_CONFIG": json.dumps(dict(request.config)),
                 "PULUMI_CONFIG_SECRET_KEYS": json.dumps(list(request.configSecretKeys)),
             },
@@ -184,6 +185,14 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
 
         context.add_callback(end)
         return process
+
+
+def _started(python: str) -> list[str]:
+    """How a program's interpreter is started: as a fork, where one of the same packages is warm."""
+    prefix = Path(python).parent.parent
+    if os.environ.get("SKY_WARM") and prefix.resolve() == Path(sys.prefix).resolve():
+        return [python, "-ISE", str(Path(__file__).with_name("launch.py"))]
+    return [python]
 
 
 def _printed(process: subprocess.Popen[bytes]) -> Iterator[pb.RunPluginResponse]:

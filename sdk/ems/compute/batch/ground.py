@@ -172,7 +172,10 @@ def image_of(order_image: str, own: str, site: Site) -> str | Refused:
     image = order_image or own
     there = ", ".join(f"{each}:TAG" for each in sorted(site.images.repositories)) or "none"
     if not image:
-        detail = f"no image is named, by the job or by its target (at the site: {there})"
+        detail = (
+            "no image is named, by the job or by its target: `image:` of the target in .ems.yaml, "
+            f"or `defaults: {{batch: {{image: …}}}}` for the stack's own (at the site: {there})"
+        )
         return Refused(Reason.IMPOSSIBLE, detail)
     cut = min((at for at in (image.find(":"), image.find("@")) if at >= 0), default=len(image))
     address = site.images.repositories.get(image[:cut])

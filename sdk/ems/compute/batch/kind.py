@@ -82,6 +82,7 @@ class BatchKind:
 
     def open(self, name: str, settings: BatchSettings, setting: Setting) -> Sequence[Backend]:
         """Return the target's one backend; reads the stack's outputs and asks nothing of AWS."""
+        from ems.compute.remote.beside import beside
         from ems.compute.remote.s3 import S3Site
         from ems.compute.remote.spool import SpoolBackend
 
@@ -89,6 +90,7 @@ class BatchKind:
         folder = _folder(name, settings, at)
         site = S3Site(folder)
         scheduler = self._scheduler(name, settings, at, site)
+        writable = [f"s3://{at.site.storage.bucket}/{each}" for each in PREFIXES]
         return [
             SpoolBackend(
                 name,
@@ -96,6 +98,7 @@ class BatchKind:
                 scheduler,
                 setting.objects,
                 setting.cache,
+                beside=beside(setting.store, folder, writable, setting.warn),
                 environments=Given(settings.python),
                 poll_s=_POLL_S,
                 warn=setting.warn,

@@ -11,15 +11,17 @@ Knows the settings and their names. Nothing is asked of a host until it is neede
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
 from ems import units
 from ems.compute.backend import Backend
+from ems.compute.environments import Built, Front, Tidied, tidy
 from ems.compute.hosts.scheduler import HostScheduler, Limits
 from ems.compute.kinds import Finding, Setting
 from ems.compute.remote.desk import DeskSite, Line, Near
-from ems.compute.remote.environments import Given
+from ems.compute.remote.environments import Environments, Given
 from ems.compute.remote.spool import SpoolBackend
 from ems.compute.remote.ssh import SshLink
 from ems.errors import EmsError, UsageError
@@ -45,6 +47,10 @@ class Hosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """How much memory, `16GiB`; all of it if not set."""
     options: list[str] = []
     """Further words for ssh's `-o`: `Port=2222`."""
+    environments: Literal["build", "never"] = "build"
+    """Whether what jobs declare is made there, below `folder`, where `python` does not have it."""
+    pythons: list[str] = []
+    """Further Pythons that environments may be made with, besides those that are found there."""
 
 
 class _HostsKind:
@@ -55,13 +61,17 @@ class _HostsKind:
         """Return a backend for each host."""
         limits, found = _limits(name, settings), list[Backend]()
         for place, host in _places(name, settings).items():
-            folder = _folder(host, settings, setting)
-            site = DeskSite(_link(host, settings), folder, settings.python)
+            link = _link(host, settings)
+            site = DeskSite(link, _folder(host, settings, setting), settings.python)
             scheduler = HostScheduler(site, limits, tuple(dict.fromkeys((name, place))))
+            environments: Environments = Given(settings.python)
+            if settings.environments == "build":
+                front = Front(site, link, settings.python)
+                environments = Built(front, setting.objects, settings.pythons)
             found.append(
                 SpoolBackend(
                     place, site, scheduler, setting.objects, setting.cache,
-                    environments=Given(settings.python), poll_s=_POLL_S, warn=setting.warn,
+                    environments=environments, poll_s=_POLL_S, warn=setting.warn,
                 )
             )  # fmt: skip
         return found
@@ -73,6 +83,18 @@ class _HostsKind:
             _look(place, host, settings, setting, limits)
             for place, host in _places(name, settings).items()
         ]
+
+    def tidy(
+        self, name: str, settings: Hosts, setting: Setting, older_s: float, *, remove: bool
+    ) -> Sequence[Tidied]:
+        """Look for environments of each host that nobody used for so long."""
+        found: list[Tidied] = []
+        for place, host in _places(name, settings).items():
+            link = _link(host, settings)
+            site = DeskSite(link, _folder(host, settings, setting), settings.python)
+            found.append(tidy(place, Front(site, link, settings.python), older_s, remove=remove))
+            site.close()
+        return found
 
 
 KIND = _HostsKind()

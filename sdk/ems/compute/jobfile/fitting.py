@@ -50,7 +50,7 @@ class Fitting:
             raise Unfit from None
 
     def _keys(self, kind: Any, value: object, steps: Steps) -> Any:
-        fields = {each.name: each for each in msgspec.structs.fields(kind)}
+        fields = _fields(kind)
         if not isinstance(value, Mapping):
             self.say(steps, f"{shown(value)} is no mapping (allowed: keys {', '.join(fields)})")
             raise Unfit
@@ -144,6 +144,11 @@ def allowed(kind: Any) -> str:
 
 
 _PLAIN: Mapping[Any, str] = {bool: "true, false", str: "text", int: "a whole number"}
+
+
+@cache
+def _fields(kind: Any) -> Mapping[str, msgspec.structs.FieldInfo]:
+    return {each.name: each for each in msgspec.structs.fields(kind)}
 
 
 @cache

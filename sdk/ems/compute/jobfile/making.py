@@ -6,16 +6,19 @@ Pure. Does not know how inputs come into a store, nor how an environment's files
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 
 from ems import units
-from ems.compute.job import Job, Resources, Role
+from ems.compute.job import Job, Member, Resources, Role
 from ems.compute.jobfile import rules
 from ems.compute.jobfile.types import RETRIED, Asked, JobSpec, Retries
 
 
 def job_of(spec: JobSpec, inputs: Mapping[str, str], declared: Mapping[str, str]) -> Job:
     """Return the job; `inputs` by digest, `declared` as the environment's parts."""
-    command = rules.words(spec.command, dict(spec.outputs)) if spec.command is not None else ()
+    command: tuple[str, ...] = ()
+    if spec.command is not None and not spec.roles:
+        command = rules.words(spec.command, dict(spec.outputs))
     count, reasons = retries_of(spec)
     return Job(
         spec.name,
@@ -31,8 +34,11 @@ def job_of(spec: JobSpec, inputs: Mapping[str, str], declared: Mapping[str, str]
         on=targets_of(spec.on),
         roles=tuple(
             Role(
-                role.name, role.count, resources_of(role.resources), targets_of(role.on),
-                rules.words(role.command, dict(spec.outputs)) if role.command else command,
+                role.name, role.count, resources_of(role.resources),
+                targets_of(spec.on if role.on is None else role.on),
+                rules.words(role.command or spec.command or (), dict(role.outputs)),
+                {name: str(value) for name, value in role.variables.items()},
+                dict(role.outputs), role.ends, limits_of(role.resources),
             )
             for role in spec.roles
         ),
@@ -41,6 +47,40 @@ def job_of(spec: JobSpec, inputs: Mapping[str, str], declared: Mapping[str, str]
         retry_on=reasons,
         declared=dict(declared),
     )  # fmt: skip
+
+
+def members_of(job: Job, line: str, gang: str, meet_s: float) -> list[Job]:
+    """Return the members of a gang as jobs, by rank.
+
+    `line` names the gang whatever the try (hexadecimal), `gang` this try of it; keys of members
+    are made of them.
+    """
+    size = sum(role.times for role in job.roles)
+    made: list[Job] = []
+    for role in job.roles:
+        for nth in range(role.times):
+            member = Member(
+                gang, role.name, nth, role.times, len(made), size, meet_s,
+                _hex(f"{line} {role.name} {nth}"),
+            )  # fmt: skip
+            made.append(
+                job._replace(
+                    name=f"{job.name}-{member.name}", roles=(), member=member,
+                    key=_hex(f"{gang} {role.name} {nth}"), command=role.command,
+                    resources=role.resources, on=role.on, outputs=role.outputs,
+                    variables={**job.variables, **role.variables}, limits=role.limits,
+                )
+            )  # fmt: skip
+    return made
+
+
+def meet_s_of(spec: JobSpec) -> float:
+    """Return how long the members of a gang wait for each other."""
+    return units.seconds(spec.meet)
+
+
+def _hex(text: str) -> str:
+    return sha256(f"ems member {text}".encode()).hexdigest()[:32]
 
 
 def resources_of(asked: Asked) -> Resources:

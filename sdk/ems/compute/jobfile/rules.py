@@ -5,24 +5,30 @@ Knows amounts, templates of commands and environments' keys. Reads no file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ems import units
 from ems.compute.jobfile.fault import Fault, Steps
-from ems.compute.jobfile.types import Asked, Environment, JobSpec
+from ems.compute.jobfile.types import Asked, Environment, JobSpec, Role
 from ems.errors import UsageError, did_you_mean
 from ems.worker.command import Template, TemplateError
+from ems.worker.meeting import TOLD
+
+MOST_MEMBERS = 4096
+"""How many members a gang may have: each hears of every other one."""
 
 
 def check(spec: JobSpec, steps: Steps) -> Iterator[Fault]:
     """Yield what is wrong with a job whose values have the right forms."""
-    yield from _command(spec.command, spec, (*steps, "command"))
+    if not spec.roles or spec.command is None:  # else each role is looked at with its own outputs
+        yield from _command(spec.command, spec, spec.outputs, (*steps, "command"))
     yield from _asked(spec.resources, (*steps, "resources"))
     yield from _environment(spec.environment, (*steps, "environment"))
     if spec.timeout is not None:
         yield from _read(lambda: units.seconds(spec.timeout or 0), (*steps, "timeout"))
     yield from _targets(spec.on, (*steps, "on"))
-    yield from _paths(spec, steps)
+    yield from _read(lambda: units.seconds(spec.meet), (*steps, "meet"))
+    yield from _paths(spec.outputs, steps)
     both = spec.variables.keys() & spec.secrets.keys()
     for name in sorted(both):
         yield Fault((*steps, "secrets", name), "stands under `variables`, too")
@@ -47,14 +53,16 @@ def words(command: str | Sequence[str], outputs: dict[str, str]) -> tuple[str, .
     return tuple(template.fill({f"out.{name}": path for name, path in outputs.items()}))
 
 
-def _command(command: str | Sequence[str] | None, spec: JobSpec, steps: Steps) -> Iterator[Fault]:
+def _command(
+    command: str | Sequence[str] | None, spec: JobSpec, outputs: Mapping[str, str], steps: Steps
+) -> Iterator[Fault]:
     if command is None:
         if not spec.roles or any(role.command is None for role in spec.roles):
             what = "is not set (allowed: a list of words, or one line of text)"
             yield Fault(steps, what, "command: python train.py")
         return
     try:
-        found = words(command, dict(spec.outputs))
+        found = words(command, dict(outputs))
     except TemplateError as error:
         yield Fault(steps, str(error))
         return
@@ -112,15 +120,15 @@ def _targets(on: str | Sequence[str], steps: Steps) -> Iterator[Fault]:
         yield Fault(steps, f"{name!r} stands twice")
 
 
-def _paths(spec: JobSpec, steps: Steps) -> Iterator[Fault]:
+def _paths(outputs: Mapping[str, str], steps: Steps) -> Iterator[Fault]:
     taken: dict[str, str] = {}
-    for name, path in spec.outputs.items():
+    for name, path in outputs.items():
         plain = path.rstrip("/")
         if plain in taken:
             said = f"{path!r} is where output {taken[plain]!r} lies"
             yield Fault((*steps, "outputs", name), said)
         taken[plain] = name
-    for name, path in spec.outputs.items():
+    for name, path in outputs.items():
         outer = next((other for other in taken if path.startswith(f"{other}/")), None)
         if outer is not None and taken[outer] != name:
             said = f"{path!r} lies in output {taken[outer]!r}, which is kept as a whole"
@@ -128,16 +136,54 @@ def _paths(spec: JobSpec, steps: Steps) -> Iterator[Fault]:
 
 
 def _roles(spec: JobSpec, steps: Steps) -> Iterator[Fault]:
+    if not spec.roles:
+        return
+    if spec.outputs:
+        said = "of a gang stand with the role that writes them"
+        yield Fault((*steps, "outputs"), said, f"roles: [{{name: …, outputs: {{{_first(spec)}}}}}]")
+    if spec.resources != Asked():
+        said = "of a gang stand with each role: what stands here would be nobody's"
+        yield Fault((*steps, "resources"), said, "roles: [{name: …, resources: …}]")
+    yield from _given(spec.variables, {}, (*steps, "variables"))
     seen: set[str] = set()
     for place, role in enumerate(spec.roles):
         inside = (*steps, "roles", place)
         if role.name in seen:
-            yield Fault((*inside, "name"), f"{role.name!r} stands twice")
+            said = f"{role.name!r} stands twice"
+            yield Fault((*inside, "name"), said, "another name, or one role with a `count`")
         seen.add(role.name)
-        if role.command is not None:
-            yield from _command(role.command, spec, (*inside, "command"))
-        yield from _asked(role.resources, (*inside, "resources"))
+        yield from _role(spec, role, inside)
+    size = sum(role.count for role in spec.roles)
+    if size > MOST_MEMBERS:
+        said = f"are {size} members together (allowed: up to {MOST_MEMBERS})"
+        yield Fault((*steps, "roles"), said, "a list of jobs, for work that need not meet")
+
+
+def _role(spec: JobSpec, role: Role, inside: Steps) -> Iterator[Fault]:
+    command = role.command if role.command is not None else spec.command
+    where = (*inside, "command") if role.command is not None else (*inside, "name")
+    if command is not None and (role.command is not None or not spec.outputs):
+        yield from _command(command, spec, role.outputs, where)
+    yield from _asked(role.resources, (*inside, "resources"))
+    if role.on is not None:
         yield from _targets(role.on, (*inside, "on"))
+    yield from _paths(role.outputs, inside)
+    yield from _given(role.variables, spec.secrets, (*inside, "variables"))
+
+
+def _given(
+    variables: Mapping[str, object], secrets: Mapping[str, object], steps: Steps
+) -> Iterator[Fault]:
+    """Yield the variables that members are given by EMS, and those that are secrets."""
+    for name in sorted(variables.keys() & TOLD):
+        yield Fault((*steps, name), "is what EMS tells each member, and can't be set")
+    for name in sorted(variables.keys() & secrets.keys()):
+        yield Fault((*steps, name), "stands under the job's `secrets`, too")
+
+
+def _first(spec: JobSpec) -> str:
+    name, path = next(iter(spec.outputs.items()))
+    return f"{name}: {path}"
 
 
 def _read(call: Callable[[], object], steps: Steps) -> Iterator[Fault]:

@@ -157,7 +157,8 @@ class Retries(_Keys, frozen=True):
 
 
 class Role(_Keys, frozen=True):
-    """One part of a gang: jobs that start together or not at all."""
+    """One part of a gang: members that start together with those of the other roles, or not at
+    all."""
 
     name: Name
     """The role's name."""
@@ -165,10 +166,17 @@ class Role(_Keys, frozen=True):
     """How many of it there are."""
     resources: Asked = Asked()
     """What each of it asks for."""
-    on: Targets = "auto"
-    """Where it runs."""
+    on: Targets | None = None
+    """Where it runs; where the job does, if not set. All of a role may be at one place, or not."""
     command: Words | None = None
     """What it runs; the job's command where it has none."""
+    variables: dict[Variable, Value] = {}
+    """Environment variables, which go before the job's."""
+    outputs: dict[Variable, Inside] = {}
+    """Files and folders that each of it writes, by name. The job keeps them as `ROLE-0.NAME`."""
+    ends: bool = False
+    """Whether its end ends the gang: once all of the roles with `ends: true` have ended well, the
+    others get SIGTERM and count as succeeded. If no role has it, each member ends by itself."""
 
 
 class JobSpec(_Keys, frozen=True):
@@ -206,4 +214,6 @@ class JobSpec(_Keys, frozen=True):
     spot: bool = False
     """Whether it may run on what can be taken away, which costs less."""
     roles: tuple[Role, ...] = ()
-    """The parts of a gang."""
+    """The parts of a gang, whose members run at once and are told where the others are."""
+    meet: Duration = 600
+    """How long the members of a gang wait for the last of them."""

@@ -49,6 +49,8 @@ class Followed:
         self.canceled = False
         self.to_tell: float | None = None
         """The grace period in seconds that its scheduler is still to be told of."""
+        self.to_brief: bytes | None = None
+        """The list of its gang's members that its place is still to be given."""
         self._grace_s: float | None = None
         self._output = output
         self._size = 0
@@ -65,6 +67,11 @@ class Followed:
     def id(self) -> str:
         """Return what names it at the place."""
         return self.handle.native
+
+    @property
+    def gang(self) -> str:
+        """Return what names the gang that it is a member of; "" where it is none."""
+        return self.job.member.gang if self.job is not None and self.job.member else ""
 
     @property
     def known(self) -> bool:
@@ -215,6 +222,8 @@ class Followed:
 
     def log(self, since: int, until: int | None = None) -> bytes:
         """Return the output from an offset on, to another or to its end."""
+        if since >= self._size:
+            return b""
         try:
             with self._output.open("rb") as stream:
                 stream.seek(since)

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from ems.compute.job import Job
 from ems.compute.remote.order import Order
+from ems.worker.meeting import PATIENCE
 
 _LABEL = re.compile(r"[^a-z0-9-]+")
 _GRACE_S = 30.0
@@ -37,6 +38,7 @@ def order_of(job: Job, id: str, folder: str, runner: tuple[str, str]) -> Order:
         argv=(*runner, "run", "parcel.json", "events.jsonl"),
         folder=folder,
         resources=job.resources,
+        limits=job.limits,
         variables=variables,
         secrets=job.secrets,
         wall_s=_wall_s(job, parcel),
@@ -51,7 +53,8 @@ def order_of(job: Job, id: str, folder: str, runner: tuple[str, str]) -> Order:
 def _wall_s(job: Job, parcel: Mapping[str, Any]) -> float | None:
     """Return the time after which the whole job must have ended; None where a part has no limit."""
     if not parcel:
-        return job.timeout_s + _SLACK_S if job.timeout_s else None
+        meeting_s = PATIENCE * job.member.meet_s if job.member is not None else 0.0
+        return job.timeout_s + meeting_s + _SLACK_S if job.timeout_s else None
     total = _SLACK_S
     for version in parcel["versions"]:
         limit: float | None = parcel["tasks"][version["task"]].get("timeout_s") or job.timeout_s

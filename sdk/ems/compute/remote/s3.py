@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from ems.compute.remote.beside import S3Objects
 from ems.compute.remote.order import PlaceError, Unreachable
 from ems.compute.remote.site import Look, Seen
 from ems.errors import UsageError
@@ -36,6 +37,8 @@ _MOST_BYTES = 4 * 2**20
 """What one look brings of one file at most: the next look brings the rest."""
 _RETRY_S = 8
 """For how long a server that can't be reached is asked again; whoever asks comes back anyway."""
+_YOUNG_S = 43200.0
+"""An older object is renewed before a job relies on it: a bucket's rule may remove old ones."""
 _SURE_S = 600.0
 """An object that was there is taken to be there for so long."""
 _PAGE = 1000
@@ -72,6 +75,7 @@ class S3Site:
             raise UsageError("root", f"{root!r} is no s3://bucket/prefix")
         self._bucket = bucket
         self._opened: S3Store | None = None
+        self._objects = S3Objects(self.root)
         self._sure: dict[str, float] = {}
         self._partial: dict[str, tuple[Path, set[int]]] = {}
         self._pages = 1
@@ -104,14 +108,21 @@ class S3Site:
     # -- objects ----------------------------------------------------------------------------------
 
     def missing(self, digests: Sequence[str]) -> set[str]:
-        """Return those of the objects that are not there."""
+        """Return those of the objects that are not there; old ones are renewed, so as to stay."""
         fresh = time.monotonic() - _SURE_S
         asked = [each for each in digests if self._sure.get(each, fresh) <= fresh]
-        sizes = self._each(lambda digest: self._size(_key(digest)), asked)
-        for digest, size in zip(asked, sizes, strict=True):
-            if size is not None:
-                self._sure[digest] = time.monotonic()
-        return {digest for digest, size in zip(asked, sizes, strict=True) if size is None}
+        there = dict(zip(asked, self._each(self._stays, asked), strict=True))
+        self._sure |= {digest: time.monotonic() for digest, stays in there.items() if stays}
+        return {digest for digest, stays in there.items() if not stays}
+
+    def _stays(self, digest: str) -> bool:
+        import obstore
+
+        key = _key(digest)
+        found = self._or_none(key, lambda: obstore.head(self._store(), key))
+        if found is not None and time.time() - found["last_modified"].timestamp() > _YOUNG_S:
+            self._objects.renew(digest)
+        return found is not None
 
     def _size(self, key: str) -> int | None:
         import obstore

@@ -13,27 +13,31 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ems.compute.remote.site import Folders
 from ems.worker.values import OBJECT_TAGS
 
 Locate = Callable[[str], Path]
 """Digest → a file here that holds it; fetched first where it is elsewhere."""
 
 
-def needs(parcel: Mapping[str, Any], locate: Locate) -> dict[str, Path]:
-    """Return the file here of every object that a parcel's worker will look up.
+def needs(
+    parcel: Mapping[str, Any], locate: Locate, *, within: bool = True
+) -> dict[str, Path | None]:
+    """Return every object that a parcel's worker will look up, with its file here.
 
-    `locate` finds those that the parcel gives no place for; what it raises is passed on.
+    None stands for one that the store has: nothing is fetched for it. Only a folder's listing is,
+    by `locate`, whose errors are passed on; without `within` a folder of the store counts as one.
     """
-    found: dict[str, Path] = {}
+    found: dict[str, Path | None] = {}
     places: Mapping[str, Any] = parcel.get("places") or {}
     named: list[tuple[str, bool]] = list(_named(parcel))
     for digest, is_folder in dict.fromkeys(named):
         place = places.get(digest)
         path = Path(place if isinstance(place, str) else place[0]) if place is not None else None
-        if is_folder:
+        if is_folder and (path is not None or within):
             found |= _of_folder(digest, path, locate)
         else:
-            found[digest] = path or locate(digest)
+            found[digest] = path
     return found
 
 
@@ -59,12 +63,12 @@ def _in_tree(tree: Any) -> Iterator[tuple[str, bool]]:
                 yield from _in_tree(item)
 
 
-def _of_folder(digest: str, path: Path | None, locate: Locate) -> dict[str, Path]:
+def _of_folder(digest: str, path: Path | None, locate: Locate) -> dict[str, Path | None]:
     """Return a folder's listing and the files in it."""
     listing = locate(digest)
-    found = {digest: listing}
+    found: dict[str, Path | None] = {digest: listing}
     for relative, _, inner, _ in json.loads(listing.read_bytes()):
-        found[inner] = path / relative if path is not None else locate(inner)
+        found[inner] = path / relative if path is not None else None
     return found
 
 
@@ -75,12 +79,15 @@ def localized(
     gib: float | None,
     *,
     requeue: bool = False,
+    folders: Folders | None = None,
 ) -> dict[str, Any]:
     """Return a parcel that names the folders of a place instead of this machine's.
 
     `seconds` and `gib` limit its tasks where they bring no limit of their own. `requeue`: the place
-    starts the job again by itself when it is preempted, so that is no end of it.
+    starts the job again by itself when it is preempted, so that is no end of it. `folders` are
+    those at the place, where they are not all below its root.
     """
+    folders = folders or Folders.below(root)
     made = dict(parcel)
     if requeue:
         made["requeue"] = True
@@ -93,8 +100,8 @@ def localized(
     if code:
         made["code"] = {key: code[key] for key in ("files", "modules", "search") if key in code}
     made["places"] = {}
-    made["objects"] = [f"{root}/objects"]
-    made["outbox"] = f"{root}/objects"
+    made["objects"] = list(folders.objects)
+    made["outbox"] = folders.outbox
     made["scratch"] = f"{root}/scratch"
-    made["attempts"] = f"{root}/attempts"
+    made["attempts"] = folders.attempts
     return made

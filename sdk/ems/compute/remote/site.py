@@ -4,7 +4,7 @@
     <root>/objects/<2 hex>/<digest>     inputs, and what jobs there made
     <root>/scratch/                     working folders of jobs there
     <root>/attempts/<version>/          checkpoints
-    <root>/jobs/<id>/parcel.json  events.jsonl  output  events.jsonl.cancel
+    <root>/jobs/<id>/parcel.json  events.jsonl  output  events.jsonl.cancel  events.jsonl.peers
 
 Knows bytes and relative paths. Does not know what runs there, nor when to look.
 """
@@ -34,6 +34,19 @@ class Seen(NamedTuple):
     output: bytes = b""
     there: bool = True
     complete: bool = True
+
+
+class Folders(NamedTuple):
+    """What a parcel names at a place: where jobs look for objects, put theirs, keep checkpoints."""
+
+    objects: tuple[str, ...]
+    outbox: str
+    attempts: str
+
+    @classmethod
+    def below(cls, root: str) -> Folders:
+        """Return those of a place that has all of them to itself."""
+        return cls((f"{root}/objects",), f"{root}/objects", f"{root}/attempts")
 
 
 class Site(Protocol):

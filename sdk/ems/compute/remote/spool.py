@@ -13,20 +13,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
 
 from ems.compute import live, plain, ship
 from ems.compute.backend import Capabilities, Room
 from ems.compute.job import Handle, Job, JobState, JobStatus, Reason
+from ems.compute.remote.beside import Beside
 from ems.compute.remote.environments import PLAIN, Environments
 from ems.compute.remote.followed import Followed, spoiled
-from ems.compute.remote.order import Order, PlaceError, Refused, Unreachable
+from ems.compute.remote.moving import Moving, Objects
+from ems.compute.remote.order import Order, Refused, Unreachable
 from ems.compute.remote.ordering import order_of, wanted_id
 from ems.compute.remote.scheduler import Scheduler
-from ems.compute.remote.shipping import localized, needs
-from ems.compute.remote.site import Site
+from ems.compute.remote.shipping import localized
+from ems.compute.remote.site import Folders, Site
 from ems.errors import EmsError, StoreError
-from ems.hashing import digest_bytes
+from ems.hashing import digest_file
 from ems.worker import protocol, scratch
 from ems.worker.places import object_path
 from ems.worker.progress import steady_now
@@ -41,22 +42,12 @@ _MAKING_S = 1.0
 """How often a place is asked whether an environment is there by now."""
 
 
-class Objects(Protocol):
-    """What a place needs of the store: files by digest, and where new ones go."""
-
-    outbox: str
-
-    def local_path(self, digest: str) -> Path:
-        """Return a file that holds the object; raises StoreError."""
-        ...
-
-
 class SpoolBackend:
     """The jobs of one place; `name` is the target's name and stands in handles.
 
-    `poll_s` is how often the place is asked while jobs run. `environments` say which Python starts
-    a job there. `warn` hears, once each time, that the place can't be reached, and that it can
-    again.
+    `poll_s` is how often the place is asked while jobs run. `beside` is what the store and the
+    place have in common. `environments` say which Python starts a job there. `warn` hears, once
+    each time, that the place can't be reached, and that it can again.
     """
 
     def __init__(
@@ -67,23 +58,23 @@ class SpoolBackend:
         objects: Objects,
         cache: Path,
         *,
+        beside: Beside | None = None,
         environments: Environments = PLAIN,
         poll_s: float = 1.0,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.name = name
         self.capabilities: Capabilities = scheduler.capabilities
-        self._site, self._scheduler, self._objects = site, scheduler, objects
+        self._site, self._scheduler = site, scheduler
         self._environments, self._poll_s, self._warn = environments, poll_s, warn
         self._folder = live.folder_in(cache)
         self._folder.mkdir(parents=True)
         self._worker = self._folder / "worker.pyz"
         self._lock = threading.Condition()
         self._jobs: dict[str, Followed] = {}
-        self._fetching: dict[str, Future[None]] = {}
         self._shipping: Future[None] | None = None
         self._gone: list[str] = []
-        self._room = Room()
+        self._room = Room(asked=False)
         self._room_at = 0.0
         self._changed = False
         self._closed = False
@@ -91,6 +82,7 @@ class SpoolBackend:
         self._trouble = ""
         self._wake = threading.Event()
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix=f"ems-{name}")
+        self._moving = Moving(site, objects, beside, self._pool, self._wake.set)
         self._thread = threading.Thread(target=self._work, name=f"ems-{name}", daemon=True)
         self._thread.start()
 
@@ -202,6 +194,14 @@ class SpoolBackend:
                     self._end_unstarted(followed)
         self._hurry()
 
+    def brief(self, handles: Sequence[Handle], data: bytes) -> None:
+        """Tell members of a gang of each other, as soon as the place can be reached."""
+        with self._lock:
+            for followed in map(self._known, handles):
+                if not followed.status.state.ended:
+                    followed.to_brief = data
+        self._hurry()
+
     def _end_unstarted(self, followed: Followed) -> None:
         sentence = "was canceled before it started"
         followed.end(JobState.CANCELED, Reason.CANCELED, sentence, steady_now())
@@ -221,6 +221,8 @@ class SpoolBackend:
     def room(self) -> Room:
         """Return how much the place could start, as of a moment ago."""
         with self._lock:
+            if not self._trouble and time.monotonic() - self._room_at > _ROOM_S:
+                self._wake.set()  # without jobs of ours nobody else would ask it again
             return Room(why=self._trouble) if self._trouble else self._room
 
     def wait(self, timeout_s: float) -> None:
@@ -273,7 +275,7 @@ class SpoolBackend:
             self._say(f"{type(error).__name__}: {error}")
             return _LONGEST_WAIT_S
         self._say("")
-        if time.monotonic() < self._eager_until or self._fetching:
+        if time.monotonic() < self._eager_until or self._moving.busy:
             return min(_EAGER_S, self._poll_s)
         return self._poll_s if self._live() or self._gone else 3600.0
 
@@ -295,6 +297,7 @@ class SpoolBackend:
         started = [each for each in self._live() if each.started]
         if started:
             self._end_what_is_canceled(started)
+            self._brief_those_that_wait(started)
             self._look(started)
         if time.monotonic() - self._room_at > _ROOM_S:
             room = self._scheduler.room()
@@ -325,28 +328,31 @@ class SpoolBackend:
     def _ship(self, waiting: Sequence[Followed]) -> None:
         """Bring what jobs need to the place, and start them there."""
         worker = self._zipapp()
-        parcels: list[tuple[Followed, str, dict[str, object]]] = []
-        wanted: dict[str, Path] = {worker: self._worker}
+        needed: dict[str, Path | None] = {worker: self._worker}
+        asked: list[tuple[Followed, str, dict[str, object], set[str]]] = []
         for each, python in self._with_pythons(waiting):
             assert each.job is not None
             parcel = plain.parcel_of(each.job, each.id, "")
             try:
-                wanted |= needs(parcel, self._objects.local_path)
+                own = self._moving.needs(parcel)
             except (StoreError, OSError) as error:
                 self._refuse(each, Reason.INPUT_MISSING, str(error))
                 continue
-            memory = each.job.resources.memory_gib
-            made = localized(
-                parcel, self._site.root, each.job.timeout_s, memory,
-                requeue=self.capabilities.requeues,
-            )  # fmt: skip
-            parcels.append((each, python, made))
-        absent = self._site.missing(list(wanted))
-        if absent:
-            self._site.put({digest: wanted[digest] for digest in wanted if digest in absent})
-        self._site.write(
-            {f"jobs/{each.id}/parcel.json": protocol.encode(made) for each, _, made in parcels}
-        )
+            needed |= {digest: path or needed.get(digest) for digest, path in own.items()}
+            asked.append((each, python, parcel, set(own)))
+        lost = self._moving.bring(needed)
+        parcels: list[tuple[Followed, str, dict[str, object]]] = []
+        for each, python, parcel, own in asked:
+            if gone := own & lost.keys():
+                self._refuse(each, Reason.INPUT_MISSING, lost[min(gone)])
+            else:
+                parcels.append((each, python, self._localized(each.job, parcel)))
+        # `python` names an environment of the place, which its gc leaves alone for the job
+        files = {
+            f"jobs/{each.id}/parcel.json": protocol.encode({**made, "python": python})
+            for each, python, made in parcels
+        }
+        self._site.write(files)
         zipapp = object_path(f"{self._site.root}/objects", worker)
         orders = [self._order(each, (python, zipapp)) for each, python, _ in parcels]
         for (each, _, _), refused in zip(parcels, self._scheduler.start(orders), strict=True):
@@ -354,31 +360,50 @@ class SpoolBackend:
                 self._refuse(each, refused.reason, refused.detail)
             each.started = True
 
+    def _localized(self, job: Job | None, parcel: dict[str, object]) -> dict[str, object]:
+        assert job is not None
+        root, folders = self._site.root, self._moving.folders()
+        if job.payload is None:  # the store's log does not know of it, and its gc would go by that
+            own = Folders.below(root)
+            folders = folders._replace(outbox=own.outbox, attempts=own.attempts)
+        return localized(
+            parcel, root, job.timeout_s, job.resources.memory_gib,
+            requeue=self.capabilities.requeues, folders=folders,
+        )  # fmt: skip
+
     def _with_pythons(self, waiting: Sequence[Followed]) -> list[tuple[Followed, str]]:
         """Return those whose environment is there, with its Python; the others wait, or end."""
         jobs = [each.job for each in waiting if each.job is not None]
         found: list[tuple[Followed, str]] = []
+        later = time.monotonic() + _MAKING_S
         for each, python in zip(waiting, self._environments.pythons(jobs), strict=True):
             if isinstance(python, str):
                 found.append((each, python))
             elif isinstance(python, Refused):
                 self._refuse(each, python.reason, python.detail)
             else:
-                each.later, each.waiting = time.monotonic() + _MAKING_S, "its environment is made"
-        return found
+                each.later, each.waiting = later, "its environment is made"
+        held = [each for each in waiting if each.later == later or each.status.state.ended]
+        short = {each.gang for each in held} - {""}
+        for each, _ in found:
+            if each.gang in short:  # its members start in one request
+                each.later, each.waiting = later, "the environment of its gang is made"
+        return [(each, python) for each, python in found if each.later != later]
 
     def _order(self, followed: Followed, runner: tuple[str, str]) -> Order:
         assert followed.job is not None
         return order_of(followed.job, followed.id, f"{self._site.root}/jobs/{followed.id}", runner)
 
     def _zipapp(self) -> str:
-        """Return the worker's digest; its file is `_worker`."""
-        data = ship.zipapp()
+        """Return the worker's digest; its file is `_worker`, the same until this is closed.
+
+        A newer EMS may be installed meanwhile.
+        """
         if not self._worker.exists():
             made = self._worker.with_suffix(".new")
-            made.write_bytes(data)
+            made.write_bytes(ship.zipapp())
             made.rename(self._worker)
-        return digest_bytes(data)
+        return digest_file(self._worker)
 
     def _refuse(self, followed: Followed, reason: Reason, detail: str) -> None:
         with self._lock:
@@ -397,6 +422,14 @@ class SpoolBackend:
             self._scheduler.stop([each.id for each in told], grace_s)
             for each in told:
                 each.to_tell = None
+
+    def _brief_those_that_wait(self, started: Sequence[Followed]) -> None:
+        asked = {each: each.to_brief for each in started if each.to_brief is not None}
+        if asked:
+            found = {f"jobs/{each.id}/events.jsonl.peers": data for each, data in asked.items()}
+            self._site.write(found)
+            for each in asked:
+                each.to_brief = None
 
     def _look(self, started: Sequence[Followed]) -> None:
         for each in started:
@@ -429,39 +462,10 @@ class SpoolBackend:
 
     def _let_through(self, followed: Followed) -> None:
         while (line := followed.held()) is not None:
-            problem = ""
-            for digest, size in line.objects.items():
-                state = self._fetched(digest, size)
-                if state is None:
-                    return
-                problem = problem or state
+            problem = self._moving.arrived(line.objects)
+            if problem is None:
+                return
             followed.release(spoiled(line.text, problem) if problem else None)
-
-    def _fetched(self, digest: str, size: int) -> str | None:
-        """Return nothing once an object is here, what is wrong with it, or None: not yet."""
-        target = Path(object_path(self._objects.outbox, digest))
-        fetching = self._fetching.get(digest)
-        if fetching is None:
-            if target.exists():
-                return ""
-            fetching = self._fetching[digest] = self._pool.submit(self._fetch, digest, size, target)
-            fetching.add_done_callback(lambda _: self._wake.set())
-        if not fetching.done():
-            return None
-        del self._fetching[digest]
-        error = fetching.exception()
-        if error is None:
-            return ""
-        if isinstance(error, PlaceError):
-            return f"object {digest[:16]} did not come: {error}"
-        if isinstance(error, Unreachable):
-            return None  # asked for again in the next round
-        raise error
-
-    def _fetch(self, digest: str, size: int, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists():
-            self._site.fetch(digest, size, target)
 
     def _clear_away(self) -> None:
         """Remove ended jobs there, once their scheduler has seen them end, too."""

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
-from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
+from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener, getproxies
 
 from ems.worker.signing import EMPTY, address_of, region_of, signed, suffix_of
 
@@ -117,7 +117,8 @@ def _ask(
     url: str, headers: dict[str, str], method: str = "GET", data: bytes | None = None
 ) -> bytes:
     trusted = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
-    opener = build_opener(ProxyHandler({}), HTTPSHandler(context=trusted))
+    by = {name: each for name, each in getproxies().items() if name == "https"}
+    opener = build_opener(ProxyHandler(by), HTTPSHandler(context=trusted))
     return opener.open(Request(url, data, headers, method=method), timeout=20).read()
 
 

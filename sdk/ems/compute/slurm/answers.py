@@ -13,22 +13,29 @@ from typing import NamedTuple
 from ems.compute.backend import Room
 from ems.compute.job import JobState, Reason
 from ems.compute.remote.order import Native
-from ems.compute.slurm.states import native
+from ems.compute.slurm.states import native, of_all
 
 # -- files beside a job -------------------------------------------------------------------------
 
 
+GANG = "gang"
+
+
 class Record(NamedTuple):
-    """Who an order is in Slurm: the job's name, the index in its array, its id once it is known."""
+    """Who an order is in Slurm: the job's name, the index in its array, its id once it is known.
+
+    In a gang, the job is that of all its members, and the index says which of its tasks it is.
+    """
 
     name: str
     at: int
     job: str = ""
+    gang: bool = False
 
     @property
     def first_line(self) -> str:
         """Return the line that the submission wrote before it asked sbatch."""
-        return f"{self.name} {self.at}"
+        return f"{self.name} {self.at}{f' {GANG}' if self.gang else ''}"
 
 
 class Left(NamedTuple):
@@ -61,11 +68,11 @@ def left(text: str, ids: Iterable[str]) -> dict[str, Left]:
 
 
 def _record(lines: Sequence[str]) -> Record | None:
-    name, _, index = lines[0].partition(" ") if lines else ("", "", "")
+    name, index, kind = [*(lines[0].split(" ") if lines else ()), "", "", ""][:3]
     if not name or not index.isdigit():
         return None
     job = lines[1].strip() if len(lines) > 1 else ""
-    return Record(name, int(index), job if job.isdigit() else "")
+    return Record(name, int(index), job if job.isdigit() else "", kind == GANG)
 
 
 def _exit(lines: Sequence[str]) -> Native | None:
@@ -94,16 +101,25 @@ QUEUE = ",".join(f"{field}:|" for field in FIELDS)
 
 
 class Queued(NamedTuple):
-    """One job as squeue knows it; `task` is its index in an array, None without one."""
+    """One job as squeue knows it; `task` is its index in an array, None without one.
+
+    `parts` are the ids of a gang's jobs: its own, or those of its components.
+    """
 
     job: str
     task: int | None
     native: Native
+    parts: tuple[str, ...] = ()
 
     @property
     def word(self) -> str:
         """Return what scancel names it by."""
         return self.job if self.task is None else f"{self.job}_{self.task}"
+
+    @property
+    def steps(self) -> str:
+        """Return what scancel names a gang's members by: the one step that they are."""
+        return " ".join(f"{job}.0" for job in self.parts)
 
 
 class Queue:
@@ -111,12 +127,16 @@ class Queue:
 
     def __init__(self, text: str) -> None:
         self._jobs: dict[str, list[Queued]] = {}
+        self._tasks: dict[tuple[str, int | None], list[Queued]] = {}
+        """The same by name and index: an array has thousands."""
         for line in text.splitlines():
             fields = line.split("|", len(FIELDS) - 1)
             if len(fields) == len(FIELDS):
                 name, job, task, state, status, place, reason = fields
                 said = native(state, reason.rstrip("|"), _number(status), place)
-                self._jobs.setdefault(name, []).append(Queued(job, _number(task), said))
+                queued = Queued(job, _number(task), said)
+                self._jobs.setdefault(name, []).append(queued)
+                self._tasks.setdefault((name, queued.task), []).append(queued)
 
     def find(self, record: Record) -> Queued | None:
         """Return what is known of an order.
@@ -124,14 +144,27 @@ class Queue:
         Of an array what was canceled while it was waiting is told by one line without an index, or
         not at all: then the others of the array are there, and it is not.
         """
-        jobs = [each for each in self._jobs.get(record.name, []) if _same(each, record)]
-        for each in jobs:
-            if each.task == record.at:
-                return each
-        rest = next((each for each in jobs if each.task is None), None)
-        if rest is not None or not jobs:
-            return rest
-        return Queued(jobs[0].job, record.at, CANCELED)
+        if record.gang:
+            return self._gang(record)
+        for task in (record.at, None):
+            for each in self._tasks.get((record.name, task), ()):
+                if _same(each, record):
+                    return each
+        others = self._jobs.get(record.name, ())
+        job = next((each.job for each in others if _same(each, record)), None)
+        return None if job is None else Queued(job, record.at, CANCELED)
+
+    def _gang(self, record: Record) -> Queued | None:
+        """Return what is known of a gang; the jobs of a name are its components, the first leads.
+
+        Their ids follow on one another; one that is missing was forgotten before the others.
+        """
+        jobs = sorted(self._jobs.get(record.name, []), key=lambda each: int(each.job))
+        jobs = [each for each in jobs if not record.job or int(each.job) >= int(record.job)]
+        if not jobs:
+            return None
+        said = of_all([each.native for each in jobs])
+        return Queued(record.job or jobs[0].job, None, said, tuple(each.job for each in jobs))
 
 
 CANCELED = native("CANCELLED", "")
@@ -151,18 +184,22 @@ ACCOUNT = "JobID,State,ExitCode,NodeList"
 
 
 def accounted(text: str) -> dict[str, Native]:
-    """Return what sacct knows, by the word for a job: `12`, or `12_3` in an array."""
-    found: dict[str, Native] = {}
+    """Return what sacct knows, by the word for a job: `12`, or `12_3` in an array.
+
+    The components of a heterogeneous job (`12+0`, `12+1`) are one, `12`.
+    """
+    found: dict[str, list[Native]] = {}
     for line in text.splitlines():
         fields = line.split("|", 3)
-        if len(fields) != 4 or not re.fullmatch(r"\d+(_\d+)?", fields[0]):
+        if len(fields) != 4 or not re.fullmatch(r"\d+([_+]\d+)?", fields[0]):
             continue
         code, _, number = fields[2].partition(":")
         status = None
         if code.isdigit() and number.isdigit():
             status = int(code) << 8 | int(number) & 0x7F
-        found[fields[0]] = native(fields[1], "", status, fields[3])
-    return found
+        word = fields[0].partition("+")[0]
+        found.setdefault(word, []).append(native(fields[1], "", status, fields[3]))
+    return {word: of_all(natives) for word, natives in found.items()}
 
 
 # -- the cluster --------------------------------------------------------------------------------

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
+from ems.compute.environments import Built, Front, Tidied, tidy
 from ems.compute.kinds import Finding, Setting
-from ems.compute.remote.environments import Given
+from ems.compute.remote.environments import Environments, Given
 from ems.compute.remote.folder import FolderSite
 from ems.compute.remote.link import Here, Link
 from ems.compute.remote.site import Site
@@ -52,6 +54,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ssh_options: tuple[str, ...] = ()
     """Further words for ssh's `-o`: `Port=2222`."""
+    environments: Literal["build", "never"] = "build"
+    """Whether what jobs declare is made in `folder`, where `python` does not have it."""
+    pythons: tuple[str, ...] = ()
+    """Further Pythons that environments may be made with; compute nodes have them, too."""
 
     def site_options(self) -> list[str]:
         """Return sbatch's options for every job of this target."""
@@ -69,11 +75,15 @@ class SlurmKind:
         """Return the cluster's backend; nothing is asked of it yet."""
         folder = _folder(name, settings, setting)
         link, site = _reached(settings, folder)
+        environments: Environments = Given(settings.python)
+        if settings.environments == "build":
+            environments = Built(
+                _front(settings, link, site), setting.objects, settings.pythons
+            )  # fmt: skip
         return [
             SpoolBackend(
                 name, site, _scheduler(name, settings, link, folder), setting.objects,
-                setting.cache, environments=Given(settings.python), poll_s=POLL_S,
-                warn=setting.warn,
+                setting.cache, environments=environments, poll_s=POLL_S, warn=setting.warn,
             )
         ]  # fmt: skip
 
@@ -89,6 +99,17 @@ class SlurmKind:
         except EmsError as error:
             return [Finding(name, False, f"{error.subject}: {error.problem}", error.next_step)]
 
+    def tidy(
+        self, name: str, settings: Settings, setting: Setting, older_s: float, *, remove: bool
+    ) -> Sequence[Tidied]:
+        """Look for environments of the cluster that nobody used for so long."""
+        link, site = _reached(settings, _folder(name, settings, setting))
+        try:
+            return [tidy(name, _front(settings, link, site), older_s, remove=remove)]
+        finally:
+            site.close()
+            link.close()
+
 
 KIND = SlurmKind()
 
@@ -102,6 +123,10 @@ def _reached(settings: Settings, folder: str) -> tuple[Link, Site]:
 
     link = SshLink(settings.slurm, settings.ssh_options)
     return link, DeskSite(link, folder, settings.python)
+
+
+def _front(settings: Settings, link: Link, site: Site) -> Front:
+    return Front(site, link, settings.python, settings.modules)
 
 
 def _folder(name: str, settings: Settings, setting: Setting) -> str:

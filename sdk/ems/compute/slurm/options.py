@@ -60,18 +60,65 @@ def words(order: Order, name: str, root: str, count: int, site: Sequence[str]) -
     """
     resources = order.resources
     made = [
-        "--parsable", f"--job-name={name}", f"--comment=ems:{order.id}", f"--chdir={root}",
-        "--output=/dev/null", "--error=/dev/null", "--input=/dev/null", "--export=ALL",
-        "--no-requeue", "--nodes=1", "--ntasks=1",
-        f"--cpus-per-task={max(1, math.ceil(resources.cpus))}",
+        *_common(order, name, root), "--nodes=1", "--ntasks=1",
+        f"--cpus-per-task={_cpus(order)}",
     ]  # fmt: skip
     if resources.memory_gib:
         made.append(f"--mem={math.ceil(resources.memory_gib * 1024)}M")
     if resources.gpus:
-        kind = f"{resources.gpu_kind}:" if resources.gpu_kind else ""
-        made.append(f"--gres=gpu:{kind}{resources.gpus}")
-    if order.wall_s is not None:
-        made.append(f"--time={max(1, math.ceil(order.wall_s / 60))}")
+        made.append(f"--gres=gpu:{_gpus(order)}")
+    made += _limit(order.wall_s)
     if count > 1:
         made.append(f"--array=0-{count - 1}")
     return [*made, *site]
+
+
+def together(
+    parts: Sequence[Sequence[Order]], name: str, root: str, sites: Sequence[Sequence[str]]
+) -> list[str]:
+    """Return the options for a gang; a part is what needs the same, and has its own of `sites`.
+
+    More than one part makes it a heterogeneous job: `:` stands between them. A task may share a
+    node with others, so memory and GPUs are asked for by CPU and by task.
+    """
+    walls = [order.wall_s for part in parts for order in part if order.wall_s is not None]
+    unlimited = len(walls) < sum(map(len, parts))
+    made: list[str] = []
+    for part, site in zip(parts, sites, strict=True):
+        first = part[0]
+        made += [":"] if made else []
+        made += [*_common(first, name, root), *shape(part)]
+        if first.resources.gpus:
+            made.append(f"--gpus-per-task={_gpus(first)}")
+        made += [*_limit(None if unlimited else max(walls)), *site]
+    return made
+
+
+def shape(part: Sequence[Order]) -> list[str]:
+    """Return how many tasks a part of a gang has and what each gets, for sbatch and srun alike."""
+    first, cpus = part[0], _cpus(part[0])
+    made = [f"--ntasks={len(part)}", f"--cpus-per-task={cpus}"]
+    if first.resources.memory_gib:
+        made.append(f"--mem-per-cpu={math.ceil(first.resources.memory_gib * 1024 / cpus)}M")
+    return made
+
+
+def _common(order: Order, name: str, root: str) -> list[str]:
+    return [
+        "--parsable", f"--job-name={name}", f"--comment=ems:{order.id}", f"--chdir={root}",
+        "--output=/dev/null", "--error=/dev/null", "--input=/dev/null", "--export=ALL",
+        "--no-requeue",
+    ]  # fmt: skip
+
+
+def _cpus(order: Order) -> int:
+    return max(1, math.ceil(order.resources.cpus))
+
+
+def _gpus(order: Order) -> str:
+    kind = f"{order.resources.gpu_kind}:" if order.resources.gpu_kind else ""
+    return f"{kind}{order.resources.gpus}"
+
+
+def _limit(wall_s: float | None) -> list[str]:
+    return [] if wall_s is None else [f"--time={max(1, math.ceil(wall_s / 60))}"]

@@ -3,27 +3,41 @@
 A job is found by its name, which is new with each submission and stands in the job's folder before
 sbatch is asked; so a submission that was cut off anywhere can be looked for. Where it can't be
 decided whether sbatch took a job, it is handed over again, and the job that begins first keeps the
-other from doing anything. How a job ended is told by squeue, then by accounting where there is
-some, then by what the batch script left. Knows the place's folder by its path there, and no files
-but those that `script.py` names.
+other from doing anything. The members of a gang are the tasks of one job. How a job ended is told
+by squeue, then by accounting where there is some, then by what the batch script left. Knows the
+place's folder by its path there, and no files but those that `script.py` and `gang.py` name.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from ems.compute.backend import Capabilities, Room
 from ems.compute.job import JobState, Reason
 from ems.compute.remote.link import Done, Link
 from ems.compute.remote.order import Native, Order, PlaceError, Refused, Unreachable
-from ems.compute.slurm import answers, options, script, states
-from ems.compute.slurm.answers import Config, Left, Queue, Record
+from ems.compute.slurm import answers, gang, options, script, states
+from ems.compute.slurm.answers import GANG, Config, Left, Queue, Record
 
 _PATIENCE_S = 60.0
 """Slurm's own patience with its controller is ten seconds, and sbatch tries more than once."""
 _MANY_NAMES = 500
 """With more, squeue is asked for all jobs of this user: a command line has an end."""
+
+
+_WITHOUT_IT = Refused(Reason.LOST, "the other members of its gang were started before")
+
+
+class _Submission(NamedTuple):
+    """What sbatch is asked once: orders with the script and the options of their job."""
+
+    name: str
+    orders: Sequence[Order]
+    words: Sequence[str]
+    text: str
+    mark: str = ""
 
 
 class SlurmScheduler:
@@ -59,18 +73,23 @@ class SlurmScheduler:
     # -- handing over -----------------------------------------------------------------------------
 
     def start(self, orders: Sequence[Order]) -> list[Refused | None]:
-        """Hand jobs over; those that are alike go as one array."""
-        refused: dict[str, Refused] = {}
-        for order in orders:
-            if problem := script.problem_of(order.secrets):
-                refused[order.id] = Refused(Reason.IMPOSSIBLE, problem)
+        """Hand jobs over; those that are alike go as one array, a gang as one job."""
+        refused = _unresolved(orders)
         asked = [order for order in orders if order.id not in refused]
         files = self._files([order.id for order in asked])
-        fresh = self._not_there(asked, files)
-        for alike in self._groups(fresh):
-            refusal = self._submit(alike, files)
+        fresh = {order.id: order for order in self._not_there(asked, files)}
+        made: list[_Submission] = []
+        for members in _gangs(asked):
+            absent = [fresh.pop(order.id) for order in members if order.id in fresh]
+            if len(absent) == len(members):
+                made.append(self._gang(members))
+            else:
+                refused |= dict.fromkeys((order.id for order in absent), _WITHOUT_IT)
+        made += map(self._array, self._groups(list(fresh.values())))
+        for each in made:
+            refusal = self._submit(each, files)
             if refusal is not None:
-                refused |= dict.fromkeys((order.id for order in alike), refusal)
+                refused |= dict.fromkeys((order.id for order in each.orders), refusal)
         return [refused.get(order.id) for order in orders]
 
     def _not_there(self, orders: Sequence[Order], files: Mapping[str, Left]) -> list[Order]:
@@ -100,19 +119,32 @@ class SlurmScheduler:
         most = max(1, most - 1)  # the largest index is one below, and 0 turns arrays off
         return [g[at : at + most] for g in groups.values() for at in range(0, len(g), most)]
 
-    def _submit(self, alike: Sequence[Order], files: Mapping[str, Left]) -> Refused | None:
-        first = alike[0]
-        name = f"{first.name}.{os.urandom(6).hex()}"
-        site = (*self._site, *(self._preemptible if first.spot else ()))
-        words = options.words(first, name, self._root, len(alike), site)
-        ids = [f"{order.id} {_first_line(files[order.id].record)}" for order in alike]
-        text = "\n".join((*ids, "", script.batch(alike, self._modules)))
-        done = self._sh(script.SUBMIT, self._root, name, script.kept(first), *words, stdin=text)
+    def _array(self, alike: Sequence[Order]) -> _Submission:
+        first, name = alike[0], _name(alike[0])
+        words = options.words(first, name, self._root, len(alike), self._site_of(first))
+        return _Submission(name, alike, words, script.batch(alike, self._modules))
+
+    def _gang(self, members: Sequence[Order]) -> _Submission:
+        whole = gang.gang(members)
+        name = _name(whole.orders[0])
+        sites = [self._site_of(part[0]) for part in whole.parts]
+        words = options.together(whole.parts, name, self._root, sites)
+        return _Submission(name, whole.orders, words, gang.batch(whole, self._modules), GANG)
+
+    def _site_of(self, order: Order) -> tuple[str, ...]:
+        return (*self._site, *(self._preemptible if order.spot else ()))
+
+    def _submit(self, made: _Submission, files: Mapping[str, Left]) -> Refused | None:
+        ids = [f"{order.id} {_first_line(files[order.id].record)}" for order in made.orders]
+        stdin, kept = "\n".join((*ids, "", made.text)), script.kept(made.orders)
+        done = self._sh(
+            script.SUBMIT, self._root, made.name, made.mark, kept, *made.words, stdin=stdin
+        )
         said = done.err.decode("utf-8", "replace")
         if done.code == 0:
             job = done.out.decode().strip()
-            for index, order in enumerate(alike):
-                self._records[order.id] = Record(name, index, job)
+            for index, order in enumerate(made.orders):
+                self._records[order.id] = Record(made.name, index, job, bool(made.mark))
             return None
         if done.code in (script.BUSY, script.TAKEN) or states.absent(said):
             raise Unreachable(f"slurm on {self._link.where}", done.said())
@@ -120,7 +152,7 @@ class SlurmScheduler:
             raise PlaceError(self._root, f"can't be written on {self._link.where}: {done.said()}")
         if done.code == 127:
             raise PlaceError("sbatch", f"is not installed on {self._link.where}")
-        self._sh(script.UNDO, self._root, stdin="".join(f"{order.id}\n" for order in alike))
+        self._sh(script.UNDO, self._root, stdin="".join(f"{order.id}\n" for order in made.orders))
         return Refused(*states.refusal(said))
 
     # -- asking -----------------------------------------------------------------------------------
@@ -141,7 +173,10 @@ class SlurmScheduler:
                     hopeless += f"{id} {queued.word} {queued.native.detail}\n"
         if hopeless:
             self._sh(script.GIVE_UP, self._root, stdin=hopeless)
-        unsure = [each for each in ids if each not in found or found[each].state.ended]
+        unsure = [
+            each for each in ids
+            if each not in found or found[each].state.ended or records[each].gang
+        ]  # fmt: skip
         return found | self._by_files(unsure, found) if unsure else found
 
     def _by_files(self, ids: Sequence[str], queued: Mapping[str, Native]) -> dict[str, Native]:
@@ -153,7 +188,8 @@ class SlurmScheduler:
             self._take_note({id: files})
             record = self._records.get(id)
             if id in queued and record == before:
-                made[id] = _better(queued[id], files.exit)
+                better = _of_member if record is not None and record.gang else _better
+                made[id] = better(queued[id], files.exit)
             elif id in queued:
                 made[id] = Native(JobState.RUNNING)  # it is another job's, which is looked at next
             elif files.exit is not None:
@@ -207,8 +243,10 @@ class SlurmScheduler:
         for id, record in records.items():
             queued = queue.find(record)
             if queued is not None and not queued.native.state.ended:
-                how = "runs" if queued.native.state is JobState.RUNNING else "waits"
-                lines.append(f"{how} {id} {queued.word}\n")
+                runs = queued.native.state is JobState.RUNNING
+                how = ("gang" if record.gang else "runs") if runs else "waits"
+                word = queued.steps if how == "gang" else queued.word
+                lines.append(f"{how} {id} {word}\n")
         if not lines:
             return
         done = self._sh(script.STOP, self._root, f"{grace_s:g}", stdin="".join(lines))
@@ -270,6 +308,47 @@ def _better(queued: Native, left: Native | None) -> Native:
     given_up = left is not None and left.reason is Reason.IMPOSSIBLE
     plain = given_up or queued.reason in (Reason.EXIT, Reason.SIGNAL)
     return left._replace(place=queued.place) if plain and left is not None else queued
+
+
+def _of_member(queued: Native, left: Native | None) -> Native:
+    """Return how a member of a gang is, by both words; Slurm has one for all of its members.
+
+    Its own tells of itself alone, and first; what only says that it was ended is told better by
+    Slurm, where it knows why.
+    """
+    if left is None:
+        return queued
+    ended_by_slurm = queued.state.ended and queued.reason not in (
+        None, Reason.EXIT, Reason.SIGNAL, Reason.CANCELED
+    )  # fmt: skip
+    was_ended = left.reason in (Reason.SIGNAL, Reason.CANCELED, Reason.LOST)
+    return queued if ended_by_slurm and was_ended else left._replace(place=queued.place)
+
+
+def _unresolved(orders: Sequence[Order]) -> dict[str, Refused]:
+    """Refuse those whose secrets can't be resolved, and the gangs that they are members of."""
+    refused: dict[str, Refused] = {}
+    for order in orders:
+        if problem := script.problem_of(order.secrets):
+            refused[order.id] = Refused(Reason.IMPOSSIBLE, problem)
+    for members in _gangs(orders):
+        said = next((refused[order.id] for order in members if order.id in refused), None)
+        if said is not None:
+            refused |= dict.fromkeys((order.id for order in members), said)
+    return refused
+
+
+def _gangs(orders: Sequence[Order]) -> list[list[Order]]:
+    """Return the orders that start together; a gang's only member here is a job like others."""
+    found: dict[str, list[Order]] = {}
+    for order in orders:
+        if order.member is not None:
+            found.setdefault(order.member.gang, []).append(order)
+    return [members for members in found.values() if len(members) > 1]
+
+
+def _name(order: Order) -> str:
+    return f"{order.name}.{os.urandom(6).hex()}"
 
 
 def _first_line(record: Record | None) -> str:

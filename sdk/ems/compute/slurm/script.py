@@ -23,13 +23,14 @@ _KEPT = "HOME USER LOGNAME SHELL PATH LANG LC_ALL TZ TMPDIR SLURM_CONF"
 
 BUSY, TAKEN = 75, 76
 
-# $1 root, $2 name, $3 names of variables to keep, then sbatch's options. Standard input: a line
-# `id record` for each order, an empty line, the batch script. The record is what was found in
-# ems-native, so that of two that submit the same job one sees that the other was faster.
+# $1 root, $2 name, $3 a word after the index in the record, $4 names of variables to keep, then
+# sbatch's options. Standard input: a line `id record` for each order, an empty line, the batch
+# script. The record is what was found in ems-native, so that of two that submit the same job one
+# sees that the other was faster.
 SUBMIT = r"""
 cd "$1" || exit 74
-name=$2 keep=" $3 "
-shift 3
+name=$2 mark=${3:+ $3} keep=" $4 "
+shift 4
 exec 9>>ems-submitting
 if command -v flock >/dev/null; then
   flock -w 20 -E 75 9
@@ -43,7 +44,7 @@ while IFS= read -r line && [ -n "$line" ]; do
   ids="$ids $id"
 done
 for id in $ids; do
-  echo "$name $at" >"jobs/$id/ems-native" || exit 74
+  echo "$name $at$mark" >"jobs/$id/ems-native" || exit 74
   at=$((at + 1))
 done
 for each in $(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p'); do
@@ -75,22 +76,24 @@ xargs grep -sH '' /dev/null
 exit 0
 """
 
-# $1 root, $2 grace; standard input: `waits|runs id job` for each. What waits ends at once. The
-# batch script of what runs reads the grace and does the rest, whether or not anybody watches.
+# $1 root, $2 grace; standard input: `waits|runs|gang id job` for each. What waits ends at once. The
+# batch script of what runs reads the grace and does the rest, whether or not anybody watches; in a
+# gang each member does, and the signal goes to the steps that are named instead of the job.
 # scancel is given no filter by state: with one, a task of an array takes along all that wait of it.
 STOP = r"""
 cd "$1/jobs" || exit 74
-grace=$2 waiting= running=
+grace=$2 waiting= running= steps=
 while IFS=' ' read -r how id job; do
   if [ "$how" = waits ]; then
     echo "1 canceled was canceled before it started" >"$id/ems-exit"
     waiting="$waiting $job"
   else
     echo "$grace" >"$id/ems-grace.new" && mv "$id/ems-grace.new" "$id/ems-grace"
-    running="$running $job"
+    case $how in gang) steps="$steps $job" ;; *) running="$running $job" ;; esac
   fi
 done
 [ -z "$waiting" ] || scancel --quiet $waiting
+[ -z "$steps" ] || scancel --quiet --signal=TERM $steps
 [ -z "$running" ] || scancel --quiet --batch --signal=TERM $running
 """
 
@@ -105,7 +108,7 @@ done
 [ -z "$jobs" ] || scancel --quiet $jobs
 """
 
-_BODY = r"""
+_BEGIN = r"""
 cd "$jobs/$id" || exit 74
 native=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}
 word=$native${SLURM_ARRAY_JOB_ID:+_$at}
@@ -113,7 +116,10 @@ word=$native${SLURM_ARRAY_JOB_ID:+_$at}
 (set -C; echo "$word" >ems-started) 2>/dev/null || exit 0
 printf '%s %s\n%s\n' "$SLURM_JOB_NAME" "$at" "$native" >ems-native
 exec >>ems-prelude 2>&1
+meant() { :; }
+"""
 
+FUNCTIONS = r"""
 over() {
   printf '%s\n' "$*" >ems-exit.new && mv ems-exit.new ems-exit
 }
@@ -141,13 +147,14 @@ stop_worker() {
   kill -KILL "$worker" 2>/dev/null
 }
 asked_to_end() {
-  asked=1
   # a SIGTERM tells not who sent it: Slurm is asked, which has its reason by now
   case "$(timeout 3 scontrol show job -o "$word" 2>/dev/null)" in
     *" Reason=TimeLimit "* | *" Reason=DeadLine "*) : >events.jsonl.timeout ;;
-    *" PreemptTime="[0-9]*) ;;
+    *" PreemptTime="[0-9]* | *" Reason=NodeDown "*) ;;
     *" JobState=COMPLETING "* | *" JobState=CANCELLED "*) : >events.jsonl.cancel ;;
+    *) meant || return ;;
   esac
+  asked=1
   kill -TERM "$worker" 2>/dev/null
   seconds=$grace
   [ -e ems-grace ] && read -r seconds <ems-grace
@@ -155,7 +162,7 @@ asked_to_end() {
 }
 """
 
-_RUN = r"""
+RUN = r"""
 (exec >>output 2>&1 </dev/null; exec "${words[@]}") &
 worker=$!
 trap asked_to_end TERM
@@ -178,9 +185,10 @@ exit "$code"
 """
 
 
-def kept(order: Order) -> str:
+def kept(orders: Sequence[Order]) -> str:
     """Return the names of the variables that go from the login node's environment with a job."""
-    needed = (where for kind, where in map(_reference, order.secrets.values()) if kind == "env")
+    references = (each for order in orders for each in order.secrets.values())
+    needed = (where for kind, where in map(_reference, references) if kind == "env")
     return " ".join([*_KEPT.split(), *sorted(set(needed))])
 
 
@@ -212,14 +220,22 @@ def batch(orders: Sequence[Order], modules: Sequence[str]) -> str:
         "id=${ids[$at]}",
         f"grace={first.grace_s:g}",
         "asked=",
-        _BODY,
-        *(f"loaded {shlex.quote(module)}" for module in (*modules, *first.modules)),
-        *(f"export {shlex.quote(f'{name}={text}')}" for name, text in first.variables.items()),
-        *_secrets(first.secrets, first.variables),
-        f"words=({' '.join(map(shlex.quote, first.argv))})",
-        _RUN,
+        _BEGIN,
+        FUNCTIONS,
+        *setup(first, modules),
+        RUN,
     ]
     return "\n".join(lines)
+
+
+def setup(order: Order, modules: Sequence[str]) -> list[str]:
+    """Return the lines that make what an order's command line finds around it, and name it."""
+    return [
+        *(f"loaded {shlex.quote(module)}" for module in (*modules, *order.modules)),
+        *(f"export {shlex.quote(f'{name}={text}')}" for name, text in order.variables.items()),
+        *_secrets(order.secrets, order.variables),
+        f"words=({' '.join(map(shlex.quote, order.argv))})",
+    ]
 
 
 _UNRESOLVED = ("is not set at the login node", "can't be read where it runs")

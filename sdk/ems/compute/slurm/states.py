@@ -9,6 +9,8 @@ known from its slurm_errno table. Pure; does not know how they are asked for.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from ems.compute.job import JobState, Reason
@@ -89,6 +91,7 @@ _SAID = {
 _UNSET = ("", "None", "(null)", "WaitingForScheduling")
 
 
+@lru_cache(maxsize=1024)
 def native(state: str, reason: str, status: int | None = None, place: str = "") -> Native:
     """Return what a job's state means; `status` is a wait status where Slurm tells one.
 
@@ -113,6 +116,25 @@ def native(state: str, reason: str, status: int | None = None, place: str = "") 
     code, number = _code_and_signal(status) if word in ("COMPLETED", "FAILED") else (None, None)
     why = Reason.SIGNAL if number and end.reason is Reason.EXIT else end.reason
     return Native(end.state, why, detail, code, number, place=place)
+
+
+_PLAIN = (None, Reason.EXIT, Reason.SIGNAL, Reason.CANCELED)
+"""Ends that say nothing of why, or may be the consequence of another part's end."""
+
+
+def of_all(parts: Sequence[Native]) -> Native:
+    """Return what the components of a heterogeneous job come to.
+
+    One that can never start keeps the others from it; while one is there, the job has not ended;
+    how it ended is told by the one that says most.
+    """
+    never = [each for each in parts if each.reason is Reason.IMPOSSIBLE]
+    live = [each for each in parts if not each.state.ended]
+    running = [each for each in live if each.state is JobState.RUNNING]
+    telling = sorted(parts, key=lambda each: (each.reason in _PLAIN, each.reason is None))
+    said = (never or running or sorted(live, key=lambda each: not each.waiting) or telling)[0]
+    places = ",".join(each.place for each in parts if each.place)
+    return said._replace(place=places)
 
 
 def _can_never_start(reason: str) -> bool:

@@ -22,6 +22,7 @@ from .locks import Lock, read_lock
 from .markers import normal
 
 if TYPE_CHECKING:
+    from ems.compute.job import Recipe
     from ems.pipeline.code import Project
 
 FILES = ("lock", "requirements", "conda")
@@ -67,6 +68,8 @@ class Environment:
     """The digest, which is what an image is; `reference` is where it is had, and not hashed."""
     reference: str = ""
     modules: tuple[tuple[str, str], ...] = ()
+    kind: str = ""
+    """What `source` is: lock, requirements or conda."""
 
     @classmethod
     def of(cls, project: Project, declared: Mapping[str, Any] | None = None) -> Environment:
@@ -107,6 +110,7 @@ class Environment:
             image=_image(words.get("image")),
             reference=str(words.get("image") or ""),
             modules=tuple(_modules(words.get("modules", ()))),
+            kind=files[0] if files else "",
         )
 
     def for_task(self, declared: Mapping[str, Any] | None) -> Environment:
@@ -136,6 +140,12 @@ class Environment:
         if packages and (self.lock is not None or not self.image):
             parts.update(self._packages(packages))
         return dict(sorted(parts.items()))
+
+    def recipe(self, parts: Mapping[str, str]) -> Recipe | None:
+        """Return how it is made where it is not there; `parts` are those that are needed of it."""
+        from .recipes import recipe_of
+
+        return recipe_of(self, parts)
 
     def _packages(self, packages: Sequence[str]) -> dict[str, str]:
         installed = Installed.here(self.cache)

@@ -15,6 +15,7 @@ from ems.hashing import digest_bytes
 from .kept import kept
 from .markers import normal, requirement
 
+_LOCAL = frozenset(["virtual", "editable", "directory", "path", "workspace"])
 _Tables = tuple[dict[str, str], list[str], dict[str, list[str]], str]
 
 
@@ -49,7 +50,7 @@ def _parse(cache: Path, path: Path, data: bytes, kind: str, python: str) -> Lock
         )
     if "[[package" in text:
         return Lock(
-            digest, *kept(cache, f"lock {path}", (digest, python), lambda: _toml(text, python))
+            digest, *kept(cache, f"lock {path}", (digest, python, 2), lambda: _toml(text, python))
         )
     lock = Lock(digest, {}, [], {})
     included = _requirements(lock, path, text, python)
@@ -59,7 +60,7 @@ def _parse(cache: Path, path: Path, data: bytes, kind: str, python: str) -> Lock
 def _requirements(lock: Lock, path: Path, text: str, python: str) -> bytes:
     """Add what a requirements file pins; return the content of the files that it includes."""
     included = b""
-    for line in _logical(text):
+    for line in logical(text):
         words = line.split()
         if words[0] in ("-r", "--requirement") and len(words) > 1:
             inner = path.parent / words[1]
@@ -76,7 +77,8 @@ def _requirements(lock: Lock, path: Path, text: str, python: str) -> bytes:
     return included
 
 
-def _logical(text: str) -> Iterator[str]:
+def logical(text: str) -> Iterator[str]:
+    """Yield the lines of a requirements file, joined where they go on, without comments."""
     for line in text.replace("\\\r\n", " ").replace("\\\n", " ").splitlines():
         line = line.strip()
         if not line.startswith("#"):
@@ -94,7 +96,7 @@ def _toml(text: str, python: str) -> _Tables:
     requires: dict[str, list[str]] = {}
     for package in content.get("package", content.get("packages", [])):
         name = normal(package["name"])
-        if not _wanted(package, python):
+        if is_local(package) or not _wanted(package, python):
             continue
         pins[name] = str(package.get("version", ""))
         listed: Any = package.get("dependencies", {})  # tables by name, or a list of tables
@@ -103,6 +105,13 @@ def _toml(text: str, python: str) -> _Tables:
         names = [each["name"] for each in tables] if tables is not None else list(named)
         requires[name] = [normal(str(each)) for each in names]
     return pins, [], requires, ""
+
+
+def is_local(package: Mapping[str, Any]) -> bool:
+    """Whether a lock names a package as a folder: the project itself, whose code is hashed."""
+    source: Any = package.get("source", {})
+    kinds = {*_LOCAL.intersection(source), *_LOCAL.intersection(package)}
+    return bool(kinds) or (isinstance(source, dict) and source.get("type") in _LOCAL)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _wanted(package: Mapping[str, Any], python: str) -> bool:

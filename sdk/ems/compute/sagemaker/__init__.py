@@ -1,0 +1,1 @@
+"""SageMaker at a site of the stack: training jobs, each on an instance that starts for it alone."""
