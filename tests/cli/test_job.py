@@ -69,7 +69,7 @@ def test_a_gang_by_its_members(tmp_path: Path) -> None:
     (tmp_path / "gang.yaml").write_text(
         "name: pair\nroles:\n"
         "- {name: a, command: 'echo $EMS_RANK of $EMS_SIZE', resources: {cpus: 0.5}}\n"
-        "- {name: b, command: 'echo é; exit 4', resources: {cpus: 0.5}, ends: true}\n"
+        "- {name: b, command: 'sleep 2; echo é; exit 4', resources: {cpus: 0.5}, ends: true}\n"
     )
     done = tell(tmp_path, "submit", "gang.yaml")
     assert done.code == 100 and sorted(done.lines) == ["a-0 | 0 of 2", "b-0 | é"]

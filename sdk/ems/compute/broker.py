@@ -276,8 +276,10 @@ class Broker:
 
     def handed(self, handles: Sequence[Handle]) -> list[bool]:
         """Return whether a place has each job, as far as it has answered by now."""
-        there = [(at, self._place_of(at)) for at in map(self.now, handles)]
-        return [bool(place and place.handed([at])[0]) for at, place in there]
+        there: dict[Handle, bool] = {}
+        for place, some in self._by_place(handles):
+            there.update(zip(some, place.handed(some), strict=True))
+        return [there.get(at, False) for at in map(self.now, handles)]
 
     def waiting(self, handle: Handle) -> str:
         """Return why a job does not run yet, where that is known."""

@@ -25,7 +25,9 @@ class Finding:
     def __init__(self, records: JobRecords, url: str) -> None:
         self._records, self._url = records, url
         self._ids = records.ids()
+        self._known = frozenset(self._ids)
         self._ledgers: dict[str, Ledger] = {}
+        self._jobs: dict[str, list[Followed]] = {}
 
     def jobs(self, named: Sequence[Named]) -> list[Followed]:
         """Return the jobs that are named, each once; UsageError for one that nobody knows."""
@@ -42,9 +44,9 @@ class Finding:
 
     def _of(self, word: str) -> list[Followed]:
         base, _, number = word.rpartition(".")
-        if word in self._ids:
+        if word in self._known:
             return self._all(self._ledger(word))
-        if base in self._ids and number.isdigit():
+        if base in self._known and number.isdigit():
             jobs = self._all(self._ledger(base))
             if not 1 <= int(number) <= len(jobs):
                 raise UsageError(f"job {word}", f"{base} has jobs 1 to {len(jobs)}")
@@ -91,7 +93,10 @@ class Finding:
         return self._ledgers[id]
 
     def _all(self, ledger: Ledger) -> list[Followed]:
-        return followed(ledger, self._url)
+        id = ledger.submission.id
+        if id not in self._jobs:
+            self._jobs[id] = followed(ledger, self._url)
+        return self._jobs[id]
 
 
 def followed(ledger: Ledger, url: str) -> list[Followed]:

@@ -134,12 +134,12 @@ class Following:
         return left
 
     def _note_jobs(self) -> int:
-        asked = [each for each in self.live if each.handle is not None and not each.foreign]
+        asked = [e for e in self.live if e.handle is not None and not e.foreign and not e.told]
         handles = [each.handle for each in asked if each.handle is not None]
         there = self._open().handed(handles) if handles else []
         words: list[tuple[Followed, Word]] = []
         for each, handle, handed in zip(asked, handles, there, strict=True):
-            if handed and not each.told:
+            if handed:
                 each.told = True
                 word = Word(each.index, each.attempt, time.time(), self._now(handle).to_json())
                 words.append((each, word))
@@ -165,7 +165,7 @@ class Following:
             for each, status in zip(asked, statuses, strict=True):
                 if logs:
                     yield from self._lines(each, self._read(backend, each))
-                if not status.state.ended:
+                if not status.state.ended and (status.state, each.attempt, False) != each.said:
                     yield from self._tell(each, self._seen(each, status, backend))
             self._conclude(backend, ended)
             self._note_jobs()

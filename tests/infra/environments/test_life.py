@@ -36,7 +36,6 @@ def test_an_environment_comes_stays_and_goes(engine: Start, cloud: Cloud, name: 
         _protected(sky, cloud)
     if name == "prod":
         _data_is_protected(sky)
-        sky.run("state", "unprotect", "--all", "--yes", "--stack", name)
     sky.destroy()
     assert left(cloud, REGIONS) == []
 
@@ -65,6 +64,9 @@ def _data_is_protected(sky: Engine) -> None:
     assert all(each.get("protect") for each in kept)
     refused = sky.run("destroy", "--yes", "--stack", sky.stack, check=False)
     assert refused.code and "protect" in refused.shown()
+    with sky.settings() as settings:
+        settings["ems:protect"] = False
+    sky.up()
 
 
 def _protected(sky: Engine, cloud: Cloud) -> None:

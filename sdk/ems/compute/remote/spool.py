@@ -239,7 +239,9 @@ class SpoolBackend:
             self._closed = True
         self._wake.set()
         self._thread.join(timeout=60)
-        with contextlib.suppress(EmsError):  # the place keeps it until somebody looks again
+        # the place keeps it until somebody looks again; RuntimeError: the program is at its end,
+        # where thread pools take nothing more
+        with contextlib.suppress(EmsError, RuntimeError):
             self._clear_away()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._scheduler.close()
