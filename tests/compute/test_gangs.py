@@ -169,6 +169,17 @@ class Shared(Processes):
         return Room(self.free, 4.0)
 
 
+def test_a_place_that_starts_gangs_as_one_gets_them_at_once(tmp_path: Path) -> None:
+    """They wait in its own queue, before those who come later."""
+    made = LocalBackend(cpus=2, cache=tmp_path / "cache", folder=tmp_path / "two")
+    made.capabilities = made.capabilities._replace(gangs=True)
+    gang = members("ab", sleepers(2, 1.0))
+    made.submit(gang)
+    assert seat(members("cd", sleepers(2, 1.0)), lambda _: [made], {made.name}).seats
+    assert seat(members("ef", sleepers(3, 1.0)), lambda _: [made]).never
+    made.close()
+
+
 def test_a_place_that_others_leave_is_noticed(tmp_path: Path) -> None:
     there, kept = Shared(tmp_path / "there"), Kept(tmp_path / "objects")
     site, cache = FolderSite(tmp_path / "there"), tmp_path / "cache"

@@ -18,8 +18,9 @@ class Capabilities(NamedTuple):
     `push`: `wait` returns as soon as something changed. `warm`: workers are reused between
     parcels. `durable`: jobs outlive this process, so a `Handle` means something to the next one.
     `images` and `modules`: jobs may declare a container image, or environment modules. `requeues`:
-    the place itself starts a job again that it took its machine from. `targets` are the words of
-    `on=` that lead here.
+    the place itself starts a job again that it took its machine from. `gangs`: it starts the
+    members of one all at once or not at all, in its own queue. `targets` are the words of `on=`
+    that lead here.
     """
 
     push: bool = False
@@ -31,6 +32,7 @@ class Capabilities(NamedTuple):
     modules: bool = False
     requeues: bool = False
     targets: tuple[str, ...] = ()
+    gangs: bool = False
 
     def lack(self, on: Sequence[str], environment: Mapping[str, str]) -> Lack | None:
         """Return what this place can't give to a job, or None.

@@ -149,7 +149,8 @@ def seat(
     """Return a place for each of a gang's members, among those that each may go to.
 
     `busy` are places where another gang has not met yet: one gang at a time assembles at a place,
-    so no two of them ever hold what the other one waits for.
+    so no two of them ever hold what the other one waits for. A place that starts gangs as one gets
+    those that may go there alone at once, and they wait in its queue.
     """
     places: dict[str, Backend] = {}
     parts: list[Part] = []
@@ -160,6 +161,8 @@ def seat(
     can = plan(parts, lambda name, need: _ever(places[name], need))
     if can.seats is None and can.sure:
         return Seating(why=f"{_needs(jobs)} can never run at once on {_all(places)}", never=True)
+    if len(places) == 1 and all(place.capabilities.gangs for place in places.values()):
+        return Seating(tuple(places) * len(jobs))  # its own queue keeps them together
     free = {
         name: f"another gang assembles there; {name} is next" if name in busy else ""
         for name in places

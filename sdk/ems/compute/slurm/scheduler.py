@@ -62,7 +62,12 @@ class SlurmScheduler:
         most_jobs: int = 1000,
     ) -> None:
         self.capabilities = Capabilities(
-            durable=True, gpus=True, most_jobs=most_jobs, modules=True, targets=tuple(targets)
+            durable=True,
+            gpus=True,
+            most_jobs=most_jobs,
+            modules=True,
+            targets=tuple(targets),
+            gangs=True,
         )
         self._link, self._root, self._partition = link, root, partition
         self._site, self._preemptible = tuple(site), tuple(preemptible)
