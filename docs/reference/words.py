@@ -89,6 +89,7 @@ GIVEN = {
     " finds out",
     "EMS_PORTS": "read by members of a gang: the ports that may be used, `7000-7010`, where a"
     " firewall lets only these through",
+    "EMS_CPUS": "for members of a gang: the CPUs that its role asks for",
     "EMS_JOB": "in a container of a place at S3: the address of the job that it is for",
     "EMS_JOBS": "the same for an array: the address of the list that the child chooses from",
     "EMS_COURIER": "for the worker: another process carries its messages out, and it ends then",

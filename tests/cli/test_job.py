@@ -65,6 +65,20 @@ def test_what_is_refused(tmp_path: Path, words: tuple[str, ...], said: str) -> N
     assert done.code == 2 and said in done.err
 
 
+def test_who_does_not_know_a_target_ends_nothing_there(tmp_path: Path) -> None:
+    settings = tmp_path / ".ems.yaml"
+    settings.write_text("targets: {desk: {ssh: here, folder: desk}}\n")
+    words = ("submit", "-d", "--name", "nap", "--on", "desk", "--", "sleep", "1")
+    assert tell(tmp_path, *words).code == 0
+    settings.write_text("{}\n")
+    (row,) = tell(tmp_path, "status", "-o", "json").json
+    assert (row["state"], row["detail"]) == ("submitted", "no target here is called desk")
+    refused = tell(tmp_path, "cancel", "nap")
+    assert refused.code == 2 and "can't be ended from here" in refused.err
+    settings.write_text("targets: {desk: {ssh: here, folder: desk}}\n")
+    assert tell(tmp_path, "watch", "nap").code == 0
+
+
 def test_a_gang_by_its_members(tmp_path: Path) -> None:
     (tmp_path / "gang.yaml").write_text(
         "name: pair\nroles:\n"

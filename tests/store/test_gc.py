@@ -100,9 +100,71 @@ def test_what_a_job_made_stays_until_somebody_has_heard_of_its_end(one: Store) -
     assert one.root.get(f"attempts/{first.hex()}/checkpoint.json") is None
 
 
+def leave(store: Store, run_id: str) -> None:
+    """A run that hands a job to a place, and began after all that is there became an object."""
+    with store.session(run_id) as writer:
+        writer.run(run(run_id, started=store.now() + 3600))
+        writer.claim([version("next")])
+        writer.handle(Handle(version("next").hex(), 1, "sky", "ems-1"))
+
+
+def end_of_job(store: Store) -> None:
+    with store.session("run-z") as writer:
+        writer.claim([version("next")])
+        writer.release([version("next")])
+
+
+def test_what_a_job_in_s3_may_read_waits_for_its_end(s3_url: str, tmp_path: Path) -> None:
+    one, _ = opened(s3_url, tmp_path / "cache")
+    do_run(one, "run-a", ["a"])
+    leave(one, "run-b")  # "a" was a hit, as only its end would say
+    drop(one, "run-a", "run-b")
+    garbage, freed = collect(one)
+    assert (garbage.versions, garbage.condemned, garbage.jobs) == ([], {}, 1)
+    assert garbage.waiting == garbage.held > 0
+    assert freed == garbage.bytes, "what the runs alone need"
+    assert has(one, "a") and one.lookup([version("a")])
+    end_of_job(one)
+    garbage, freed = collect(one)
+    assert garbage.held == garbage.jobs == 0
+    assert freed > 0 and not has(one, "a")
+    one.close()
+
+
+def test_what_was_revoked_under_a_job_in_s3_waits_for_its_end(s3_url: str, tmp_path: Path) -> None:
+    one, _ = opened(s3_url, tmp_path / "cache")
+    do_run(one, "run-a", ["a"])
+    drop(one, "run-a")
+    with one.session("run-b") as writer:
+        writer.run(run("run-b", started=one.now() + 3600))
+        writer.claim([version("next")])
+        writer.handle(Handle(version("next").hex(), 1, "sky", "ems-1"))
+        garbage = find_garbage(one, grace_s=NO_GRACE)
+        assert garbage.condemned and garbage.runners
+    sweep(one, garbage, grace_s=NO_GRACE)  # the runner is gone by now, its job is not
+    assert one.lookup([version("a")]) == {}
+    assert has(one, "a")
+    assert collect(one)[0].held > 0
+    assert has(one, "a")
+    end_of_job(one)
+    collect(one)
+    assert not has(one, "a")
+    one.close()
+
+
+def test_a_job_of_a_store_in_a_folder_has_copies(tmp_path: Path, cache: Path) -> None:
+    store, _ = opened(tmp_path / "root", cache)
+    do_run(store, "run-a", ["a"])
+    leave(store, "run-b")
+    drop(store, "run-a")
+    garbage, freed = collect(store)
+    assert (garbage.held, garbage.bytes) == (0, freed)
+    assert not has(store, "a")
+
+
 def test_what_a_job_that_nobody_asked_for_in_weeks_made_goes(one: Store) -> None:
     with one.session("run-a") as writer:
-        writer.run(run("run-a", started=one.now() - 15 * 86400))
+        writer.run(run("run-a", started=one.now() - 61 * 86400))
         writer.claim([version("first")])
         writer.handle(Handle(version("first").hex(), 1, "sky", "ems-1"))
     drop(one, "run-a")

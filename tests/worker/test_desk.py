@@ -14,6 +14,7 @@ from typing import IO, Any
 import pytest
 
 from ems.hashing import digest_bytes
+from ems.worker import usage
 from tests.worker.shipped import Shipped
 
 
@@ -127,18 +128,24 @@ def test_uploads_that_nobody_goes_on_with_are_removed(open_desk: Open) -> None:
     assert [path.name for path in objects.iterdir()] == ["tmp-put-b"]
 
 
-def test_a_job_goes_on_without_the_desk(open_desk: Open) -> None:
+def test_a_job_goes_on_without_the_desk_and_the_task_it_was_in(
+    open_desk: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = f"/test-{os.urandom(6).hex()}."
+    monkeypatch.setenv(usage.MARK, mark)
     desk = open_desk()
+    monkeypatch.delenv(usage.MARK)
     folder = desk.root / "jobs" / "ems-a"
     order = {
-        "id": "ems-a", "shell": f"cd {folder} && sleep 0.5 >output 2>&1; echo $V >output",
+        "id": "ems-a",
+        "shell": f"cd {folder} && sleep 0.5 >output 2>&1; echo $V $EMS_WORKER >output",
         "cpus": 1, "memory_gib": 0, "gpus": 0, "gpu_kind": "", "variables": {"V": "said"},
         "secrets": {}, "wall_s": None, "grace_s": 5, "modules": [],
     }  # fmt: skip
     limits = {"cpus": 1, "memory_gib": 1, "gpus": 0}
     assert desk.ask("start", orders=[order], limits=limits)[0]["refused"] == [""]
-    os.kill(desk.process.pid, signal.SIGKILL)
-    desk.process.wait()
+    assert usage.kill_marked(mark) == 1
+    assert desk.process.wait() == -signal.SIGKILL
     after = open_desk()
     until = time.monotonic() + 20
     while (known := after.ask("status", ids=["ems-a"])[0]["jobs"]["ems-a"])["state"] != "ended":

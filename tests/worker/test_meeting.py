@@ -90,7 +90,7 @@ class Alone:
 
 @pytest.mark.parametrize("python", ["", pytest.param(OLDEST, marks=rig("python-oldest"))])
 def test_what_a_member_says_and_is_told(tmp_path: Path, python: str) -> None:
-    member = Alone(tmp_path, [sys.executable, "-c", PRINT])
+    member = Alone(tmp_path, [sys.executable, "-c", PRINT], cpus=2.5)
     runs = str(interpreter(python)) if python else sys.executable
     member.start(runs, EMS_ADDRESS="127.0.0.1", EMS_PORTS="41000-41999", RANK="7")
     ready = member.said("ready")
@@ -106,7 +106,7 @@ def test_what_a_member_says_and_is_told(tmp_path: Path, python: str) -> None:
         "EMS_GANG": "ab", "EMS_ROLE": "robot", "EMS_RANK": "2", "EMS_SIZE": "3",
         "EMS_ROLE_RANK": "1", "EMS_ROLE_SIZE": "2", "EMS_ADDRESS": "127.0.0.1",
         "EMS_PORT": str(ready["port"]), "RANK": "2", "WORLD_SIZE": "3", "LOCAL_RANK": "0",
-        "MASTER_ADDR": "10.9.9.9", "MASTER_PORT": "7001",
+        "MASTER_ADDR": "10.9.9.9", "MASTER_PORT": "7001", "EMS_CPUS": "2.5",
     }  # fmt: skip
     assert expected.items() <= told.items()
 
@@ -136,6 +136,20 @@ def test_started_again_it_takes_its_place_or_says_why_not(tmp_path: Path) -> Non
     moved.start(EMS_ADDRESS="127.0.0.2")
     end = moved.end()
     assert end["reason"] == "preempted" and "at 127.0.0.2" in end["error"]["message"]
+
+
+def test_what_its_connections_left_does_not_keep_it_from_its_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as before:
+        known = {"address": "127.0.0.1", "port": before.getsockname()[1]}
+        with socket.create_connection(before.getsockname()) as caller:
+            before.accept()[0].close()  # who closes first waits for stragglers (TIME_WAIT)
+            assert caller.recv(1) == b""
+    with pytest.raises(OSError), socket.socket() as other:
+        other.bind(("", known["port"]))
+    again = Alone(tmp_path, ["true"])
+    again.brief(known)
+    again.start(EMS_ADDRESS="127.0.0.1")
+    assert again.end()["ok"] is True
 
 
 def test_nobody_comes_and_no_time_of_the_command_passes(tmp_path: Path) -> None:

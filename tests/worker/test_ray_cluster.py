@@ -13,10 +13,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from ems.worker import ray_lines
+from ems.worker import ray_cluster, ray_lines, ray_node
 from ems.worker.meeting import reserve
 from ems.worker.peers import Peer
 from tests.rigs import rig
@@ -45,8 +46,8 @@ class Gang:
         self.peers.write_text(json.dumps([row._asdict() for row in self.rows]))
         self.members: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *words: str) -> None:
-        for rank in range(len(self.rows)):
+    def start(self, *words: str, ranks: Sequence[int] = ()) -> None:
+        for rank in ranks or range(len(self.rows)):
             name, _, value = self.mark.partition("=")
             variables = {
                 **os.environ, name: value, "EMS_PEERS": str(self.peers), "EMS_RANK": str(rank),
@@ -107,7 +108,7 @@ def gang_of(tmp_path: Path) -> Iterator[Callable[[int], Gang]]:
 def until(true: Callable[[], object], gang: Gang) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not true():
-        said = [gang.said(rank) for rank in range(len(gang.members))]
+        said = [each.read_text() for each in gang.folder.glob("said-*")]
         assert time.monotonic() < deadline, said
         time.sleep(0.1)
 
@@ -178,6 +179,113 @@ def test_outside_a_gang() -> None:
     words = [sys.executable, "-m", "ems.worker", "ray", "true"]
     done = subprocess.run(words, env=variables, capture_output=True, text=True, check=False)
     assert (done.returncode, "no member of a gang" in done.stderr) == (2, True)
+
+
+def _hear(line: ray_lines.Line) -> list[dict[str, object]]:
+    deadline = time.monotonic() + PATIENCE_S
+    while not (heard := line.hear()):
+        assert time.monotonic() < deadline and not line.closed
+        time.sleep(0.02)
+    return heard
+
+
+def test_a_token_that_all_have_is_told_to_nobody() -> None:
+    token, told = ray_cluster._token({"RAY_AUTH_TOKEN": "5" * 64})
+    assert (token, told) == ("5" * 64, {})
+    token, told = ray_cluster._token({})
+    assert len(token) == 64
+    assert told == {"token": token}
+
+
+def test_a_member_without_the_token_says_so(
+    gang_of: Callable[[int], Gang], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    gang = gang_of(2)
+    desk = ray_lines.Desk(gang.rows[0], gang.rows[1:])
+    gang.start("true", ranks=[1])
+    lines: dict[Peer, ray_lines.Line] = {}
+    until(lambda: lines.update(desk.calls()) or lines, gang)
+    lines[gang.rows[1]].say(address="127.0.0.1:1")
+    assert _hear(lines[gang.rows[1]])[0].keys() == {"failed"}
+    assert gang.codes() == [1]
+    assert "node-0 has a RAY_AUTH_TOKEN, and this member has none" in gang.said(1)
+    lines[gang.rows[1]].close()
+    desk.close()
+
+
+def test_the_cpus_of_the_role_go_before_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for asked, counted in (("8", "8"), ("0.5", "1"), ("2.5", "3")):
+        monkeypatch.setenv("EMS_CPUS", asked)
+        assert ray_node._chosen("/none")["num-cpus"] == counted
+    monkeypatch.delenv("EMS_CPUS")
+    assert ray_node._chosen("/none")["num-cpus"] == "1"
+
+
+_SPARED = """
+import sys, time
+from ems.worker.ray_node import Children
+children = Children()
+named = "printf ems-supervisor >/proc/self/comm; echo $$; sleep 100 & wait"
+children.start(["sh", "-c", "sleep 100 & sleep 100 & wait"], {"PATH": sys.argv[1]}, None)
+children.start(["sh", "-c", named], {"PATH": sys.argv[1]}, None)
+while not children.named(["ems-supervisor"]):
+    time.sleep(0.01)
+children.end_all(0)
+print(len(children.named(["ems-supervisor"])), len(children.named(["sh", "sleep"])))
+"""
+
+
+def test_it_ends_though_a_supervisor_of_another_job_is_left() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _SPARED, os.environ["PATH"]],
+        stdout=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        spared = int(process.stdout.readline())
+        try:
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+            os.killpg(spared, signal.SIGKILL)
+        assert process.stdout.read() == "1 0\n"
+
+
+def test_nobody_gets_the_port_of_who_calls(gang_of: Callable[[int], Gang]) -> None:
+    leader, own = gang_of(2).rows
+    found: list[ray_lines.Line | None] = []
+    calls = Thread(target=lambda: found.append(ray_lines.call(own, leader, 60, lambda: False)))
+    calls.start()
+    deadline = time.monotonic() + 30
+    while _may_have(own):
+        assert time.monotonic() < deadline
+    until_s = time.monotonic() + 1.0  # five tries
+    while time.monotonic() < until_s:
+        assert not _may_have(own)
+        time.sleep(0.002)
+    desk = ray_lines.Desk(leader, [own])
+    calls.join()
+    answered = desk.calls()
+    assert list(answered) == [own]
+    assert found[0] is not None
+    found[0].close()  # first, so that this side keeps what is left of it (TIME_WAIT)
+    answered[own].close()
+    desk.close()
+    once_more = ray_lines.Desk(leader, [own])
+    assert _may_have(own)  # who is started here again
+    once_more.close()
+
+
+def _may_have(peer: Peer) -> bool:
+    """Whether another process may bind a peer's port, as one of another user would."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            other.bind((peer.address, peer.port))
+        except OSError:
+            return False
+        return True
 
 
 def test_the_leader_hears_members_alone(gang_of: Callable[[int], Gang]) -> None:

@@ -254,7 +254,7 @@ class _Server(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_PUT = do_POST = do_GET
+    do_PUT = do_POST = do_HEAD = do_GET
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -329,17 +329,45 @@ def test_an_error_after_the_200_of_a_joined_upload(
     assert server.answers == []
 
 
+class _Rotating(Credentials):
+    """Has other keys each time it looks."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.looked = 0
+
+    def _look(self) -> Keys:
+        self.looked += 1
+        return Keys(f"key-{self.looked}", "secret", "token")
+
+
+def _keys_of(server: type[_Server]) -> list[str]:
+    return [each.split("/")[0].rpartition("=")[2] for each in server.asked]
+
+
 def test_refused_keys_are_looked_for_again(scripted: tuple[S3, type[_Server]]) -> None:
     s3, server = scripted
-
-    class Rotating(Credentials):
-        def _look(self) -> Keys:
-            return Keys(f"key-{len(server.asked)}", "secret", "token")
-
-    s3 = S3(s3.url, 5.0, environ=s3._environ, credentials=Rotating({}))
+    s3 = S3(s3.url, 5.0, environ=s3._environ, credentials=_Rotating())
     server.answers += [(400, {}, _error("ExpiredToken")), (200, {}, b"well")]
     assert s3.get("k") == b"well"
-    assert [each.split("/")[0].rpartition("=")[2] for each in server.asked] == ["key-0", "key-1"]
+    assert _keys_of(server) == ["key-1", "key-2"]
+
+
+def test_keys_that_are_refused_without_a_word(scripted: tuple[S3, type[_Server]]) -> None:
+    """What answers HEAD has no body: 400 may be about the keys, unless it names a region."""
+    s3, server = scripted
+    s3 = S3(s3.url, 5.0, environ=s3._environ, credentials=_Rotating())
+    server.answers += [
+        (400, {"x-amz-bucket-region": "eu-west-1"}, b""),
+        (400, {"x-amz-bucket-region": "eu-west-1"}, b""),
+        (200, {"Last-Modified": "Sun, 22 Nov 2026 02:00:00 GMT"}, b""),
+    ]
+    found = s3.stat("k")
+    assert found is not None and found.size == 0
+    assert _keys_of(server) == ["key-1", "key-1", "key-2"]
+    server.answers += [(400, {}, b"")] * 9
+    with pytest.raises(Away, match="400 to HEAD, as where keys have expired"):
+        s3.patient(0.0).stat("k")
 
 
 def test_a_refusal_is_said_at_once(scripted: tuple[S3, type[_Server]]) -> None:

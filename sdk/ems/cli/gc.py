@@ -62,7 +62,7 @@ def gc(
     \b
     JSON: {deleted, bytes, waiting, kept: [run], dropped: [run], versions, objects,
     runners, environments: [{place, kept, gone, bytes, problem}]}. `bytes` are free now
-    or would be, `waiting` once the living runners end.
+    or would be, `waiting` once the living runners and jobs at places end.
     """
     from ems.store.gc import Keeping, find_garbage, sweep
 
@@ -113,10 +113,14 @@ def _show(found: Garbage, freed: int | None, places: Sequence[Tidied], output: s
 
 
 def _waiting(found: Garbage) -> str:
-    if not found.waiting:
-        return ""
-    runners = plural(len(found.runners), "runner")
-    return f"{size(found.waiting)} more once {runners} that may use it ended"
+    lines: list[str] = []
+    if more := found.waiting - found.held:
+        runners = plural(len(found.runners), "runner")
+        lines.append(f"{size(more)} more once {runners} that may use it ended")
+    if found.held:
+        jobs = plural(found.jobs, "job")
+        lines.append(f"{size(found.held)} more once {jobs} at places that may read it ended")
+    return "\n".join(lines)
 
 
 def _document(found: Garbage, freed: int | None, amount: int, count: int) -> dict[str, Any]:

@@ -37,11 +37,11 @@ def parcel_of(job: Job, name: str, scratch: str) -> dict[str, Any]:
         "scratch": None if job.outbox else scratch,
         "attempts": job.attempts or None,
         "versions": [{"v": version, "gen": 1, "try": 1, "task": 0, "args": {}, "seed": 0}],
-        **({"gang": _gang(job.member)} if job.member is not None else {}),
+        **({"gang": _gang(job, job.member)} if job.member is not None else {}),
     }
 
 
-def _gang(member: Member) -> dict[str, Any]:
+def _gang(job: Job, member: Member) -> dict[str, Any]:
     return {
         "gang": member.gang,
         "role": member.role,
@@ -50,4 +50,5 @@ def _gang(member: Member) -> dict[str, Any]:
         "rank": member.rank,
         "size": member.size,
         "wait_s": member.meet_s,
+        "cpus": job.resources.cpus,
     }

@@ -3,7 +3,8 @@
 Safe, because what is young stays; because a version is revoked in the log before its objects go,
 so that who starts later computes it anew; and because the objects of what was just revoked wait
 until the runners that may have seen it as a hit have ended. While jobs go on at places that
-outlive their runners, what became an object since their run began stays, too.
+outlive their runners, what became an object since their run began stays, too; and in S3, where such
+jobs read the store itself, all that the log names, since no entry says what a job reads.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 GRACE_S = 3600.0
 _DAY_S = 86400.0
-_GOING_S = 14 * _DAY_S
+_GOING_S = 60 * _DAY_S
 """For so long a job at a place that outlives its runner may go on without anybody's word."""
 _SKEW_S = 600.0
 """What clocks of machines may differ by."""
@@ -48,7 +49,7 @@ class Keeping:
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """What gc would do. `bytes` would be free now, `waiting` once the runners here have ended."""
+    """What gc would do. `bytes` would be free now, `waiting` once runners and jobs have ended."""
 
     kept: Sequence[str]
     dropped: Sequence[str]
@@ -64,12 +65,16 @@ class Garbage:
     """Links to objects that are gone or would go now, scratch of dead workers -> bytes."""
     runners: Sequence[str]
     """Those who live."""
+    jobs: int
+    """Versions at places that outlive their runners, and may read the store."""
+    held: int
+    """Bytes of objects that such jobs may read, whose runners are gone."""
     head: int
 
     @property
     def waiting(self) -> int:
-        """Bytes of objects that may be in use by runners that live now."""
-        return sum(self.condemned.values()) if self.runners else 0
+        """Bytes of objects that may be in use by runners that live now, or by jobs at places."""
+        return self.held + (sum(self.condemned.values()) if self.runners else 0)
 
     @property
     def bytes(self) -> int:
@@ -101,6 +106,10 @@ def find_garbage(
     objects = {name: s.size for s in old if _is_object(name := s.key.rpartition("/")[2])}
     loose = {d: size for d, size in objects.items() if d not in held}
     unneeded = {v: needs for v, (_, needs) in history.winners.items() if v not in needed}
+    jobs = going.keys() if _is_read_by_jobs(store) else set[str]()
+    left = any(history.going[v] not in heads for v in jobs)
+    read = reach.objects(_readable(history, unneeded, _digests(there))) if left else set[str]()
+    waiting_bytes = sum(loose.pop(digest) for digest in read & loose.keys())
     losing = {v for v, n in unneeded.items() if not reach.objects([n]).isdisjoint(loose)}
     condemned = reach.objects([unneeded[v] for v in losing])
     waiting = condemned if heads else set[str]()
@@ -114,6 +123,8 @@ def find_garbage(
         leftovers=list(_leftovers(store, old, needed, kept, heads, now, grace_s)),
         folders=litter.folders(store.root, sorted(staying), now, grace_s, bool(heads)),
         runners=sorted(heads),
+        jobs=len(jobs),
+        held=waiting_bytes,
         head=history.head,
     )
 
@@ -124,10 +135,13 @@ def sweep(store: Store, garbage: Garbage, *, grace_s: float = GRACE_S) -> int:
         store.committer.commit("", [Revoke(list(garbage.versions), "gc", garbage.head)])
     store.refresh()
     revoked_at = store.index.applied
+    since = _since(store, garbage.head)
     going = dict(garbage.orphans)
-    if all(head >= revoked_at for head in store.watch.heads().values()):
+    # a runner may have ended while we looked, and have left a job that reads what it saw as a hit
+    jobs = garbage.jobs or (since.going and _is_read_by_jobs(store))
+    if not jobs and all(head >= revoked_at for head in store.watch.heads().values()):
         going.update(garbage.condemned)
-    for digest in _needed_since(store, garbage.head):
+    for digest in _needs_of(store, since):
         going.pop(digest, None)
     freed = 0
     for batch in _batches([f"objects/{d[:2]}/{d}" for d in going]):
@@ -187,6 +201,23 @@ def _held(history: History, kept: Iterable[str], needed: set[str], seen: int) ->
             yield needs
 
 
+def _is_read_by_jobs(store: Store) -> bool:
+    """Whether jobs at places may read the store itself; of one in a folder they are sent copies."""
+    return store.url.startswith("s3://")
+
+
+def _readable(history: History, unneeded: Mapping[str, Needs], there: set[str]) -> Iterator[Needs]:
+    """Yield what a job whose runner is gone may read: all results that it may have seen as hits.
+
+    Which ones it reads no entry says. What is revoked counts as long as it is there: the job may
+    have begun before.
+    """
+    yield from unneeded.values()
+    for _, needs in history.revoked:
+        if not needs.named.isdisjoint(there):
+            yield needs
+
+
 def _leftovers(
     store: Store,
     old: Iterable[Stat],
@@ -218,15 +249,20 @@ def _leftovers(
     yield from litter.halves(store.root, now, grace_s)
 
 
-def _needed_since(store: Store, head: int) -> set[str]:
-    """Return what was recorded while we looked."""
+def _since(store: Store, head: int) -> History:
+    """Return what was written while we looked."""
     history = History()
     history.head = head
     for segments in store.log.all(head):
         history.read(segments)
-    runs = (facts.needs for facts in history.runs.values())
+    return history
+
+
+def _needs_of(store: Store, since: History) -> set[str]:
+    """Return what was recorded while we looked, and what jobs need by now."""
+    runs = (facts.needs for facts in since.runs.values())
     jobs = JobRecords(store.root).needs()
-    return Reach(store).objects([*(needs for _, needs in history.winners.values()), *runs, jobs])
+    return Reach(store).objects([*(needs for _, needs in since.winners.values()), *runs, jobs])
 
 
 def _still_old(store: Store, key: str, grace_s: float) -> bool:

@@ -60,7 +60,18 @@ def make(root: str, key: str, attempt: str) -> int:
 
 
 def _wanted(root: str, asked: Dict[str, Any]) -> Dict[str, Any]:
-    return {"rows": [_row(root, asked, want) for want in asked["wants"]]}
+    return {"rows": [_row_or_refusal(root, asked, want) for want in asked["wants"]]}
+
+
+def _row_or_refusal(root: str, asked: Dict[str, Any], want: Dict[str, Any]) -> Dict[str, Any]:
+    """Answer one want; what is wrong with its files is no matter of the others.
+
+    They may be somebody else's, who shares the folder and not what is in it.
+    """
+    try:
+        return _row(root, asked, want)
+    except OSError as problem:
+        return {"refused": "%s: %s" % (problem.filename or root, problem.strerror or problem)}
 
 
 def _row(root: str, asked: Dict[str, Any], want: Dict[str, Any]) -> Dict[str, Any]:

@@ -240,6 +240,7 @@ class Supervisor:
 
     def _variables(self, gpus: Sequence[str]) -> Dict[str, str]:
         made = dict(os.environ)
+        made.pop(usage.MARK, None)  # the job outlives the task that handed it over, if one did
         made["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         made.update(self._order["variables"])
         made.update(desk_login.secrets(self._order["secrets"]))

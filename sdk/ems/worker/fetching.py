@@ -18,17 +18,20 @@ import os
 import tempfile
 
 from ..hashing import digest_file
-from .answers import Missing, NoRoom, S3Error, Stopped
+from .answers import Away, Missing, NoRoom, S3Error, Stopped
 from .places import object_path
 from .scratch import remove
 from .values import OBJECT_TAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterator, List, Mapping, Tuple
+    from concurrent.futures import Future
+    from typing import Any, Dict, Iterator, List, Mapping, Tuple, TypeVar
 
     from .protocol import Message
     from .s3 import S3
+
+    T = TypeVar("T")
 
 _RANGE_BYTES = 16 * 1024 * 1024
 _OBJECTS_AT_ONCE = 8
@@ -142,9 +145,8 @@ class Fetching:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(_OBJECTS_AT_ONCE) as pool:
-            doing = [(digest, pool.submit(self._one, digest)) for digest in digests]
-            for digest, each in doing:
-                trouble = each.result()
+            doing = [pool.submit(self._one, digest) for digest in digests]
+            for digest, trouble in zip(digests, _results(doing)):
                 if trouble:
                     self.troubles[digest] = trouble
 
@@ -168,8 +170,8 @@ class Fetching:
             os.makedirs(os.path.dirname(final), exist_ok=True)
             os.rename(made, final)
             return ""
-        except (NoRoom, Stopped):
-            raise
+        except (NoRoom, Stopped, Away):
+            raise  # nothing is wrong with the object
         except S3Error as error:
             return str(error)
         finally:
@@ -201,8 +203,19 @@ class Fetching:
                 pool.submit(client.fetch_range, key, fd, at, _RANGE_BYTES)
                 for at in range(_RANGE_BYTES, size, _RANGE_BYTES)
             ]
-            for each in doing:
-                each.result()
+            for _ in _results(doing):
+                pass
+
+
+def _results(doing: List[Future[T]]) -> Iterator[T]:
+    """Yield what comes of each; after an error what has not begun is left undone."""
+    try:
+        for each in doing:
+            yield each.result()
+    except BaseException:
+        for each in doing:
+            each.cancel()
+        raise
 
 
 def named(parcel: Message) -> Iterator[Tuple[str, bool]]:

@@ -78,7 +78,7 @@ def lock(path: str, shared: bool = False) -> Optional[int]:
     how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     while True:
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # the umask says who shares it
         except FileNotFoundError:
             return None
         try:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ZIPAPP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FORMAT = 1
 """The format of recipes that this builder reads."""
-_SAID_LINES, _SAID_BYTES = 4, 4000
+_SAID_LINES, _SAID_BYTES = 5, 4000
 _LOADS_S = 60.0
 """How long a login shell may take to load modules."""
 _PREFIX = "e-"
@@ -87,12 +87,12 @@ class Maker:
         self._prefix = made.path(_PREFIX + os.urandom(4).hex())
         self._python = os.path.join(self._prefix, "bin", "python")
         self._variables: Dict[str, str] = {}
-        self._log = os.open(made.path("log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        self._log = os.open(made.path("log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
 
     def run(self, attempt: str) -> int:
         """Make it; write down that it is there, or why it is not."""
-        sweep(self._made)
         try:
+            sweep(self._made)
             self._make()
         except (NotMade, OSError) as problem:
             said = str(problem)
@@ -167,7 +167,9 @@ class Maker:
         listed = self._made.path("files/requirements.txt")
         if os.path.exists(listed) and os.stat(listed).st_size:
             alone = ["--no-deps"] if self._recipe["kind"] == "packages" else []
-            self._run([*words, *alone, "-r", listed])
+            parts = self._made.path("files/parts.txt")
+            limits = ["-c", parts] if "parts.txt" in self._recipe["files"] else []
+            self._run([*words, *alone, "-r", listed, *limits])
 
     def _conda(self) -> None:
         tool = tools.conda(self._variables)

@@ -69,7 +69,7 @@ class Meeting:
                 % (own["address"], address)
             )
         try:
-            return _bound(own["port"])
+            return _bound(own["port"], again=True)
         except OSError as error:
             raise Moved(
                 "its gang knows it at port %d, which can't be had again: %s"
@@ -104,7 +104,9 @@ class Meeting:
         A member sees its own GPUs only, so each is the first of its own (LOCAL_RANK 0).
         """
         gang, first = self._gang, self._peers()[0]
+        cpus = {"EMS_CPUS": "%g" % gang["cpus"]} if gang.get("cpus") else {}
         return {
+            **cpus,
             "EMS_GANG": gang["gang"],
             "EMS_ROLE": gang["role"],
             "EMS_ROLE_RANK": str(gang["nth"]),
@@ -126,7 +128,7 @@ class Meeting:
 TOLD = frozenset(
     (
         "EMS_GANG", "EMS_ROLE", "EMS_ROLE_RANK", "EMS_ROLE_SIZE", "EMS_RANK", "EMS_SIZE",
-        "EMS_PEERS", "EMS_PORT", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE",
+        "EMS_PEERS", "EMS_PORT", "EMS_CPUS", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE",
         "MASTER_ADDR", "MASTER_PORT",
     )
 )  # fmt: skip
@@ -217,11 +219,16 @@ def _range(allowed: str) -> Tuple[int, int]:
     raise OSError(errno.EINVAL, "EMS_PORTS=%r is no FIRST-LAST, such as 7000-7010" % allowed)
 
 
-def _bound(port: int) -> socket.socket:
-    """Return a socket bound to a port, on all addresses; never listening."""
+def _bound(port: int, again: bool = False) -> socket.socket:
+    """Return a socket bound to a port, on all addresses; never listening.
+
+    `again`: it had the port before, and Linux may keep what its connections leave for a minute.
+    """
     found: Optional[socket.socket] = None
     try:
         found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        if again:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(("", port))
         return found
     except OSError:

@@ -4,10 +4,11 @@ Every member of the gang runs the same line. The first starts Ray's head, waits 
 have joined, runs the command with RAY_ADDRESS set, and tells them when it is over; its exit code is
 the command's. Each member ends what it started by process id, and two clusters may share a machine.
 
-The first member makes the cluster's token (RAY_AUTH_MODE=token) and tells it to the others alone:
-to whoever calls from a member's own address and port. RAY_AUTH_TOKEN, as a secret of the job, goes
-before. So the token is in no record, no file and no command line; like Ray's own traffic, it is not
-encrypted on its way.
+The first member makes the cluster's token (RAY_AUTH_MODE=token) and tells it to whoever calls from
+a member's own address and port. RAY_AUTH_TOKEN, as a secret of the job, goes before: all members
+have it, and nobody is told. So the token is in no record, no file and no command line; like Ray's
+own traffic, it is not encrypted on its way, and an address and a port prove little on a machine of
+many users (docs/how-to/ray-on-slurm.md).
 
 Options are those of `ray start` (`--num-cpus=4`, `--include-dashboard=true`), for all nodes. Knows
 the gang's list and Ray's command line. Does not import Ray.
@@ -27,7 +28,7 @@ from .ray_node import HEAD_ONLY, Broken, Children, Node, free_ports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Set, Tuple
+    from typing import Any, Dict, List, Mapping, Set, Tuple
 
     from .peers import Peer
 
@@ -130,7 +131,7 @@ class _Leader(_Member):
         self._desk: Any = None
 
     def run(self, command: List[str]) -> int:
-        token = os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)
+        token, told = _token(os.environ)
         self._desk = Desk(self.own, self._others)
         port, client = free_ports(2)
         address = "%s:%d" % (self.own.address, port)
@@ -140,7 +141,7 @@ class _Leader(_Member):
         given.update(self.options)
         if not self.node.start(fixed, given, self.stopped):
             return _STOPPED
-        if not self._gather({"address": address, "token": token}):
+        if not self._gather({"address": address, **told}):
             return _STOPPED
         _say("%d nodes at %s" % (len(self.everyone), address))
         code = self._drive(command, {**variables, "RAY_ADDRESS": address})
@@ -226,7 +227,11 @@ class _Follower(_Member):
         told = self._await("address")
         if told is None:
             return _STOPPED
-        self.make_node(told["token"])
+        # a member that has a token goes by no other: else anybody at that port could name one
+        token = os.environ.get("RAY_AUTH_TOKEN") or told.get("token")
+        if not token:
+            raise Broken("%s has a RAY_AUTH_TOKEN, and this member has none" % _name(leader))
+        self.make_node(token)
         fixed = {"address": told["address"], "node-ip-address": self.own.address}
         given = {name: each for name, each in self.options.items() if name not in HEAD_ONLY}
         if not self.node.start(fixed, given, self.stopped):
@@ -254,6 +259,15 @@ class _Follower(_Member):
     def give_up(self, why: str) -> None:
         if self.line is not None:
             self.line.say(failed=why)
+
+
+def _token(variables: Mapping[str, str]) -> Tuple[str, Dict[str, str]]:
+    """Return the cluster's token, and what the others are told of it: they have a secret too."""
+    given = variables.get("RAY_AUTH_TOKEN")
+    if given:
+        return given, {}
+    made = secrets.token_hex(32)
+    return made, {"token": made}
 
 
 def _signal(pid: int, number: int) -> None:

@@ -1,11 +1,13 @@
 """What the members of a gang tell each other while one of them leads: JSON lines over TCP.
 
 A follower speaks first, from the address and the port that its gang knows it by; the leader hears
-nobody else. Knows sockets and the gang's list. Does not know what the messages mean.
+nobody else. While it calls, the port is its own: nobody else on its machine gets it. Knows sockets
+and the gang's list. Does not know what the messages mean.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import time
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 _ANSWERS_S = 20.0
 _AGAIN_S = 0.2
+_NOT_YET = (errno.ECONNREFUSED, errno.ECONNABORTED)
+"""Nobody listens: the socket may be used again. Linux says the second where it was refused late."""
 
 
 class Line:
@@ -62,7 +66,7 @@ class Desk:
 
     def __init__(self, own: Peer, others: Sequence[Peer]) -> None:
         self._expected = {(_ip(each.address), each.port): each for each in others}
-        self._listening = _bound(own)
+        self._listening = _bound(own, listens=True)
         self._listening.listen(len(others) + 16)
         self._listening.setblocking(False)
 
@@ -91,25 +95,40 @@ def call(own: Peer, leader: Peer, patience_s: float, stopped: Any) -> Optional[L
     Raises OSError where it does not answer in time.
     """
     deadline = time.monotonic() + patience_s
-    while not stopped():
-        made = _bound(own)
-        made.settimeout(_ANSWERS_S)
-        try:
-            made.connect((leader.address, leader.port))
-            return Line(made)
-        except OSError:
+    made: Optional[socket.socket] = None
+    try:
+        while not stopped():
+            try:
+                # kept between the tries: in a gap, another user's process could take the port
+                made = made or _bound(own, listens=False)
+                made.settimeout(_ANSWERS_S)
+                made.connect((leader.address, leader.port))
+                # only now, for whoever is started here again: this connection can't be had twice
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                line, made = Line(made), None
+                return line
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise
+                if made is not None and error.errno not in _NOT_YET:
+                    made.close()
+                    made = None
+            time.sleep(_AGAIN_S)
+    finally:
+        if made is not None:
             made.close()
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(_AGAIN_S)
     return None
 
 
-def _bound(own: Peer) -> socket.socket:
-    """Return a socket at the address that the gang knows, or where that is not here, at any."""
+def _bound(own: Peer, listens: bool) -> socket.socket:
+    """Return a socket at the address that the gang knows, or where that is not here, at any.
+
+    Who calls does without SO_REUSEADDR: with it, anybody's process could have the same port.
+    """
     family = socket.AF_INET6 if ":" in own.address else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if listens:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((own.address, own.port))
     except OSError:

@@ -6,6 +6,7 @@ a child of this process, and none gets away. Knows processes and ports. Does not
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -96,11 +97,12 @@ class Children:
         return found
 
     def end_all(self, patience_s: float) -> None:
-        """Kill all that is left below this process, after the patience."""
+        """Kill all that is left below this process, after the patience; not who is spared."""
         deadline = time.monotonic() + patience_s
         while self._reap():
-            if time.monotonic() > deadline:
-                kill_descendants(os.getpid(), signal.SIGKILL)
+            late = time.monotonic() > deadline
+            if late and not kill_descendants(os.getpid(), signal.SIGKILL):
+                return  # those that are left look after jobs of their own
             time.sleep(0.05)
 
 
@@ -167,11 +169,19 @@ def _chosen(folder: str) -> Dict[str, str]:
     ports = free_ports(len(_PORTS))
     made = {name: str(port) for name, port in zip(_PORTS, ports)}
     made["temp-dir"] = folder
-    # EMS sets it to what the job asks for; the machine may have more that belong to others
-    threads = os.environ.get("OMP_NUM_THREADS", "")
-    cpus = int(threads) if threads.isdigit() else len(os.sched_getaffinity(0))
-    made["num-cpus"] = str(max(1, cpus))
+    made["num-cpus"] = str(_cpus())
     return made
+
+
+def _cpus() -> int:
+    """Return the CPUs that the role asks for; the machine may have more that belong to others."""
+    # the second is from an EMS that did not tell the first: a job may set it to something else
+    for name in ("EMS_CPUS", "OMP_NUM_THREADS"):
+        try:
+            return max(1, math.ceil(float(os.environ[name])))
+        except (KeyError, ValueError, OverflowError):
+            continue
+    return len(os.sched_getaffinity(0))
 
 
 def _workers_ports(options: Dict[str, str]) -> Dict[str, str]:

@@ -315,10 +315,13 @@ class S3:
         late = slow and b"<Error>" in found.body  # S3 may find out after its 200
         if (found.status < 300 and not late) or (found.status == 416 and take is not None):
             return found
-        if found.between("Code") in _KEYS_REFUSED:
+        refusal = self._refusal(found, "%s %s" % (method, key or self.url))
+        # an answer to HEAD has no body that would say so
+        silent = method == "HEAD" and found.status == 400 and not isinstance(refusal, _Again)
+        if found.between("Code") in _KEYS_REFUSED or silent:
             self._credentials.distrust(keys)
-            raise _Again(found.between("Code"))
-        raise self._refusal(found, "%s %s" % (method, key or self.url))
+            raise _Again(found.between("Code") or "400 to HEAD, as where keys have expired")
+        raise refusal
 
     def _refusal(self, found: Answer, what: str) -> Exception:
         code = found.between("Code") or http.client.responses.get(found.status, "")

@@ -136,6 +136,8 @@ def kill_session(leader: int, number: int) -> None:
             _kill(pid, number)
 
 
+MARK = "EMS_WORKER"
+"""The variable with the mark that all processes of a warm worker carry (`kill_marked`)."""
 APART = "ems-supervisor"
 """The name of a process that looks after a job of its own: whoever handed it over may end."""
 
@@ -170,7 +172,8 @@ def _is_apart(pid: int) -> bool:
 def kill_marked(mark: str) -> int:
     """Kill every process whose environment holds `mark`; return how many there were.
 
-    That finds what made itself a daemon and lost its parents, too. Linux only.
+    That finds what made itself a daemon and lost its parents, too. Those called APART are left
+    alone. Linux only.
     """
     import signal
 
@@ -180,7 +183,7 @@ def kill_marked(mark: str) -> int:
         for pid in [row[0] for row in processes() if row[0] != os.getpid()]:
             try:
                 with open("/proc/%d/environ" % pid, "rb", 0) as stream:
-                    if sought not in stream.read():
+                    if sought not in stream.read() or _is_apart(pid):
                         continue
             except OSError:  # it ended, or is another user's
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -114,6 +115,51 @@ def test_what_was_made_is_compared_with_what_is_declared(with_uv: There) -> None
     assert "not what is declared: ghost 1.0 (declared 1.1)" in refused.detail
     (key,) = with_uv.keys
     assert not list((with_uv.root / "environments" / key).glob("e-*"))
+
+
+@rig("uv")
+def test_beyond_its_pins_it_has_what_its_job_declares(with_uv: There) -> None:
+    wheel(with_uv.wheels, "sheet", "2.2")
+    text = requirements(with_uv.wheels, "ghost==1.0")
+    files = {"requirements.txt": text, "parts.txt": "sheet==2.1\n"}
+    made = recipe("", {"ghost": "1.0"}, PYTHON, files=files)
+    wanted = Job("x", declared={"python": PYTHON, **GHOST}, recipe=made)
+    (python,) = with_uv.ask(with_uv.built(), wanted)
+    assert versions(python) == "1.0 2.1\n"
+
+
+@rig("uv")
+def test_other_content_under_the_same_version_is_not_taken(with_uv: There) -> None:
+    text = requirements(with_uv.wheels, f"sheet==2.1 --hash=sha256:{'0' * 64}")
+    made = recipe(text, {"sheet": "2.1"}, PYTHON, kind="packages")
+    wanted = Job("x", declared={"python": PYTHON, "sheet": "2.1"}, recipe=made)
+    (refused,) = with_uv.ask(with_uv.built(), wanted)
+    assert isinstance(refused, Refused)
+    assert "Hash mismatch for `sheet==2.1`" in refused.detail
+
+
+def test_what_is_somebody_elses_stops_no_others(there: There) -> None:
+    """With a file where a folder should be: who runs tests may be allowed everything."""
+    broken, other = (
+        Job("x", declared={name: "9"}, recipe=recipe("", {name: "9"}, PYTHON, format=99))
+        for name in GHOST
+    )
+    assert isinstance(there.ask(there.built(), broken)[0], Refused)
+    (key,) = there.keys
+    folder = there.root / "environments" / key
+    folder.rename(there.root / "away")
+    folder.write_text("")
+    refused, none = there.built().pythons([broken, other])
+    assert isinstance(refused, Refused)
+    assert f"{folder}/" in refused.detail
+    assert "Not a directory" in refused.detail
+    assert none is None
+
+
+def test_the_umask_says_who_may_make_what_others_began(tmp_path: Path) -> None:
+    code = "import os, sys; os.umask(2); from ems.worker.made import lock; lock(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock")], check=True)
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o664
 
 
 @rig("uv")

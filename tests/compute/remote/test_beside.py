@@ -14,7 +14,7 @@ import pytest
 from ems.compute.job import JobState, Reason
 from ems.compute.remote import beside as module
 from ems.compute.remote.beside import Copied, InPlace, S3Objects, beside
-from ems.compute.remote.order import Order, PlaceError, Refused
+from ems.compute.remote.order import Order, PlaceError, Refused, Unreachable
 from ems.compute.remote.s3 import S3Site
 from ems.compute.remote.spool import SpoolBackend
 from ems.hashing import digest_bytes
@@ -223,6 +223,32 @@ def test_what_s3_does_not_vouch_for_is_read_once(lab: Lab) -> None:
     lab.write(lab.url, wrong, b"wrong", ChecksumAlgorithm="SHA256")
     with pytest.raises(PlaceError, match="is damaged"):
         place.holds(wrong, 5)
+
+
+def test_what_the_store_has_is_never_replaced_by_a_damaged_copy(lab: Lab) -> None:
+    root = f"s3://{BUCKET}/{lab.prefix}/far"
+    place = Copied(lab.store.objects, root, lab.warned.append)
+    digest = digest_bytes(b"moved here without a checksum")
+    lab.write(lab.url, digest, b"moved here without a checksum")
+    lab.write(root, digest, b"damaged")
+    assert not place.holds(digest, 29), "it is fetched and read instead"
+    assert lab.read(lab.url, digest) == b"moved here without a checksum"
+    only = digest_bytes(b"only there")
+    lab.write(root, only, b"only there")
+    assert not place.holds(only, 10)
+    assert only not in lab.names("store/objects"), "S3 vouches for it or it is read first"
+    with pytest.raises(PlaceError, match="is not vouched for"):
+        InPlace(lab.store.objects, root).holds(only, 10)
+    lab.write(root, only, b"only there", ChecksumAlgorithm="SHA256")
+    assert place.holds(only, 10)
+    assert lab.read(lab.url, only) == b"only there"
+
+
+def test_keys_that_are_gone_may_come_back(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    with pytest.raises(Unreachable, match="no AWS credentials here"):
+        S3Objects(lab.url).found("ab" * 32)
 
 
 def test_what_is_old_is_renewed_before_it_counts(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,7 @@ class InPlace:
         """
         found = self._objects.found(digest)
         if found is None:
-            return self._objects.take(digest, self._own)
+            return self._objects.take(digest, self._own, vouched=True)
         if not found.is_content(digest, size):
             try:
                 self._store.local_path(digest)
@@ -127,17 +127,23 @@ class Copied:
         return {digest for digest, done in copied if not done}
 
     def holds(self, digest: str, size: int) -> bool:
-        """Copy it into the store."""
+        """Copy it into the store, unless something is there that S3 does not vouch for.
+
+        That may well be right (no checksum came with it when the store was moved), and records need
+        it: it is left alone, and whoever asks fetches the place's own and reads it.
+        """
         found = self._objects.found(digest)
-        if found is not None and found.is_content(digest, size):
-            self._objects.renew(digest, found)
-            return True
-        return self._copied(digest, self._there, back=True)
+        if found is None:
+            return self._copied(digest, self._there, back=True)
+        if not found.is_content(digest, size):
+            return False
+        self._objects.renew(digest, found)
+        return True
 
     def _copied(self, digest: str, source: S3Objects, *, back: bool = False) -> bool:
         target = self._objects if back else self._there
         try:
-            return target.take(digest, source)
+            return target.take(digest, source, vouched=back)
         except PlaceError as error:
             if not self._told:
                 self._told = True
@@ -201,11 +207,16 @@ class S3Objects:
         if known is not None and known.age_s > _YOUNG_S:
             self._asking(lambda: self.client.copy(key_of(digest), self.client, known.size))
 
-    def take(self, digest: str, source: S3Objects) -> bool:
-        """Copy an object from another root; False if it is not there. PlaceError: it is damaged."""
+    def take(self, digest: str, source: S3Objects, *, vouched: bool = False) -> bool:
+        """Copy an object that is not here from another root; False if it is not there either.
+
+        PlaceError: it is damaged; with `vouched`, S3 has to vouch for it before it is copied.
+        """
         given = source.found(digest)
         if given is None:
             return False
+        if vouched and not given.is_content(digest, given.size):
+            raise PlaceError(f"{source.url}/{key_of(digest)}", "is not vouched for by S3")
         self._asking(lambda: self.client.copy(key_of(digest), source.client, given.size))
         made = self.found(digest)
         if made is None or not made.is_content(digest, given.size):
@@ -225,9 +236,9 @@ class S3Objects:
     def _asking(self, ask: Callable[[], T]) -> T:
         try:
             return ask()
-        except Away as error:
+        except (Away, NoCredentials) as error:  # keys may come back, too: a login that ran out
             raise Unreachable(self.url, str(error)) from None
-        except (S3Error, NoCredentials) as error:
+        except S3Error as error:
             raise PlaceError(self.url, str(error), "aws sts get-caller-identity") from None
 
 

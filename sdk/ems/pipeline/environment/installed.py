@@ -24,6 +24,8 @@ class Installed(NamedTuple):
     imports: dict[str, list[str]]
     versions: dict[str, str]
     requires: dict[str, list[str]]
+    direct: dict[str, str]
+    """Those that come from no index, and from what: "a folder", "git" or "an address"."""
 
     @classmethod
     def here(cls, cache: Path) -> Installed:
@@ -32,16 +34,19 @@ class Installed(NamedTuple):
         stamps = [
             (folder, os.stat(folder).st_mtime_ns) for folder in folders if os.path.isdir(folder)
         ]
-        key = (2, stamps)
+        key = (3, stamps)
         return cls(
             *kept(cache, f"installed {sys.prefix}", key, lambda: _scan([f for f, _ in stamps]))
         )
 
 
-def _scan(folders: list[str]) -> tuple[dict[str, list[str]], dict[str, str], dict[str, list[str]]]:
+def _scan(
+    folders: list[str],
+) -> tuple[dict[str, list[str]], dict[str, str], dict[str, list[str]], dict[str, str]]:
     imports: dict[str, list[str]] = {}
     versions: dict[str, str] = {}
     requires: dict[str, list[str]] = {}
+    direct: dict[str, str] = {}
     python = ".".join(map(str, sys.version_info[:3]))
     for folder in folders:
         for info in sorted(Path(folder).glob("*.dist-info")) + sorted(
@@ -54,9 +59,28 @@ def _scan(folders: list[str]) -> tuple[dict[str, list[str]], dict[str, str], dic
             versions[name] = fields.get("Version", [""])[0]
             needs = [requirement(text, python) for text in fields.get("Requires-Dist", [])]
             requires[name] = [each.name for each in needs if each is not None and each.applies]
+            if whence := _whence(info):
+                direct[name] = whence
             for top in set(_tops(info)):
                 imports.setdefault(top, []).append(name)
-    return imports, versions, requires
+    return imports, versions, requires, direct
+
+
+def _whence(info: Path) -> str:
+    """Return from what a distribution was installed, "" if that was an index.
+
+    What conda installed was built from a folder of its makers', and is a release all the same.
+    """
+    try:
+        text = (info / "direct_url.json").read_text("utf-8")
+        installer = info / "INSTALLER"
+        if installer.exists() and installer.read_text("utf-8").strip() == "conda":
+            return ""
+    except OSError:
+        return ""
+    if '"vcs_info"' in text:
+        return "git"
+    return "a folder" if '"dir_info"' in text else "an address"
 
 
 def _fields(info: Path) -> dict[str, list[str]]:

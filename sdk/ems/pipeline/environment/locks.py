@@ -14,6 +14,7 @@ from ems.hashing import digest_bytes
 
 from .kept import kept
 from .markers import normal, requirement
+from .passwords import hidden
 
 _LOCAL = frozenset(["virtual", "editable", "directory", "path", "workspace"])
 _Tables = tuple[dict[str, str], list[str], dict[str, list[str]], str]
@@ -46,7 +47,7 @@ def _parse(cache: Path, path: Path, data: bytes, kind: str, python: str) -> Lock
     digest, text = digest_bytes(data), data.decode("utf-8-sig")
     if kind == "conda":
         return Lock(
-            digest, *kept(cache, f"lock {path}", (digest, python), lambda: _conda(text, python))
+            digest, *kept(cache, f"lock {path}", (digest, python, 2), lambda: _conda(text, python))
         )
     if "[[package" in text:
         return Lock(
@@ -71,7 +72,7 @@ def _requirements(lock: Lock, path: Path, text: str, python: str) -> bytes:
         if found is None or not found.applies:
             continue
         if found.version:
-            lock.pins[found.name] = found.version
+            lock.pins[found.name] = hidden(found.version)  # an address may hold a password
         else:
             lock.loose.append(found.name)
     return included
@@ -108,7 +109,7 @@ def _toml(text: str, python: str) -> _Tables:
 
 
 def is_local(package: Mapping[str, Any]) -> bool:
-    """Whether a lock names a package as a folder: the project itself, whose code is hashed."""
+    """Whether a lock names a package as a folder, such as the project itself, and pins nothing."""
     source: Any = package.get("source", {})
     kinds = {*_LOCAL.intersection(source), *_LOCAL.intersection(package)}
     return bool(kinds) or (isinstance(source, dict) and source.get("type") in _LOCAL)  # pyright: ignore[reportUnknownMemberType]
@@ -119,10 +120,21 @@ def _wanted(package: Mapping[str, Any], python: str) -> bool:
     return found is None or found.applies
 
 
-def _conda(text: str, python: str) -> _Tables:
+def conda_file(text: str) -> Any:
+    """Return what a conda file says; raises ValueError, in one line, where it is no YAML."""
     import yaml
 
-    content: Any = yaml.safe_load(text) or {}
+    try:
+        return yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark is not None else ""
+        said = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise ValueError(f"{where}{said}") from None
+
+
+def _conda(text: str, python: str) -> _Tables:
+    content: Any = conda_file(text)
     pins: dict[str, str] = {}
     loose: list[str] = []
     found = ""
@@ -132,7 +144,11 @@ def _conda(text: str, python: str) -> _Tables:
                 requirement(str(line), python) for line in cast(dict[str, Any], each).get("pip", [])
             ]
             pins.update(
-                {one.name: one.version for one in inner if one and one.applies and one.version}
+                {
+                    one.name: hidden(one.version)
+                    for one in inner
+                    if one and one.applies and one.version
+                }
             )
             loose += [one.name for one in inner if one and one.applies and not one.version]
             continue

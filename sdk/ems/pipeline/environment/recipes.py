@@ -4,8 +4,9 @@
      "pins": {name: version}, "problem": ""}
 
 `files` are what the tools read there; `pins` must be there once it is made. `problem` says why it
-can't be made elsewhere: it names a folder of this machine, or holds a password, which never
-travels. Pure but for the files that are read. Does not know places or tools.
+can't be made elsewhere: it names a folder of this machine, or holds a password. Then there are no
+files, as a recipe is kept and sent: `of` is the digest of what is declared. Pure but for the files
+that are read. Does not know places or tools.
 """
 
 from __future__ import annotations
@@ -19,17 +20,18 @@ from typing import TYPE_CHECKING, Any
 from ems.compute.job import Recipe
 from ems.hashing import digest_bytes
 
+from .installed import Installed
 from .kept import kept
 from .locked import lines_of
-from .locks import logical
+from .locks import conda_file, logical
 from .markers import normal, requirement
+from .passwords import hidden
 
 if TYPE_CHECKING:
     from .environment import Environment
 
 FORMAT = 1
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.!+_-]*")
-_USERINFO = re.compile(r"(https?|\w+)://([^/\s@]+)@")
 _INCLUDE = ("-r", "--requirement", "-c", "--constraint")
 _PATH_OPTIONS = ("-f", "--find-links", "-e", "--editable")
 
@@ -43,6 +45,9 @@ def recipe_of(environment: Environment, parts: Mapping[str, str]) -> Recipe | No
         return None
     document: dict[str, Any] = {"format": FORMAT, "python": environment.python, "problem": ""}
     document |= _contents(environment, parts)
+    if document["problem"]:
+        lock = environment.lock
+        document |= {"files": {}, "of": lock.digest if lock else ""}
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return Recipe(digest_bytes(text.encode()), text)
 
@@ -50,8 +55,9 @@ def recipe_of(environment: Environment, parts: Mapping[str, str]) -> Recipe | No
 def _contents(environment: Environment, parts: Mapping[str, str]) -> dict[str, Any]:
     lock = environment.lock
     if lock is None:
-        named = {n: v for n, v in parts.items() if ":" not in n and n != "python" and v}
-        return _packages([f"{name}=={version}" for name, version in named.items()], named)
+        named = _packages_in(parts)
+        made = _packages([f"{name}=={version}" for name, version in named.items()], named)
+        return {**made, "problem": _had_elsewhere(environment, named)}
     path = environment.root / environment.source
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -59,15 +65,34 @@ def _contents(environment: Environment, parts: Mapping[str, str]) -> dict[str, A
         if environment.kind == "conda":
             return _conda(text, environment.python, pins)
         if "[[package" in text:
-            key = (FORMAT, lock.digest)
+            key = (FORMAT, 2, lock.digest)
             lines, sure, problem = kept(
                 environment.cache, f"recipe {path}", key, lambda: lines_of(text)
             )
             known = {n: v for n, v in pins.items() if n in sure}
             return {**_packages(lines, known), "problem": problem}
-        return _Requirements(path.parent).read(text, pins)
+        rest = {n: v for n, v in _packages_in(parts).items() if n not in lock.pins}
+        return _Requirements(path.parent).read(text, pins, rest)
     except (OSError, ValueError) as error:
-        return {**_packages([], {}), "problem": f"{environment.source} can't be read: {error}"}
+        told = f"{environment.source} can't be read: {hidden(str(error))}"
+        return {**_packages([], {}), "problem": told}
+
+
+def _packages_in(parts: Mapping[str, str]) -> dict[str, str]:
+    """Return those parts that are packages in a version."""
+    return {n: v for n, v in parts.items() if ":" not in n and n != "python" and v}
+
+
+def _had_elsewhere(environment: Environment, named: Mapping[str, str]) -> str:
+    """Say which package an index may have other content for, under the same version."""
+    direct = Installed.here(environment.cache).direct if named else {}
+    for name in sorted(named):
+        if name in direct:
+            return (
+                f"{name} was installed here from {direct[name]}, which an index does not have"
+                " (declare the environment)"
+            )
+    return ""
 
 
 def _packages(lines: list[str], pins: Mapping[str, str]) -> dict[str, Any]:
@@ -85,9 +110,15 @@ class _Requirements:
         self._marked: set[str] = set()
         self._problem = ""
 
-    def read(self, text: str, pins: Mapping[str, str]) -> dict[str, Any]:
+    def read(self, text: str, pins: Mapping[str, str], rest: Mapping[str, str]) -> dict[str, Any]:
+        """Return contents; `rest` is what is needed beyond the pins, in these versions alone."""
         self._files["requirements.txt"] = ""
         self._files["requirements.txt"] = self._flat(text, self._folder)
+        hashed = any(re.search(r"--(require-)?hash", each) for each in self._files.values())
+        kept = {n: v for n, v in rest.items() if n not in self._marked and _VERSION.fullmatch(v)}
+        if kept and not hashed:  # with hashes, what is not listed is not installed
+            lines = (f"{name}=={version}\n" for name, version in sorted(kept.items()))
+            self._files["parts.txt"] = "".join(lines)
         sure = {name: version for name, version in pins.items() if name not in self._marked}
         found = {"files": self._files, "pins": sure, "problem": self._problem}
         return {"kind": "requirements", **found}
@@ -97,6 +128,9 @@ class _Requirements:
         lines: list[str] = []
         for line in logical(text):
             option, _, rest = line.replace("=", " ", 1).partition(" ")
+            self._problem = self._problem or problem_of(line)
+            if self._problem:
+                break
             if option in _INCLUDE:
                 inner = folder / rest.strip()
                 name = f"part-{len(self._files)}.txt"
@@ -105,7 +139,6 @@ class _Requirements:
                 line = f"{option} {name}"
             elif not line.startswith("-"):
                 self._mark(line)
-            self._problem = self._problem or problem_of(line)
             lines.append(f"{line}\n")
         return "".join(lines)
 
@@ -118,10 +151,9 @@ class _Requirements:
 
 def problem_of(line: str) -> str:
     """Say why a line of a requirements file can't be followed on another machine, or nothing."""
-    for scheme, userinfo in _USERINFO.findall(line):
-        if "${" not in userinfo and (scheme.startswith("http") or ":" in userinfo):
-            shown = line.replace(f"{userinfo}@", "…@")
-            return f"'{shown}' holds a password, which is not sent (write ${{NAME}} in its place)"
+    shown = hidden(line)
+    if shown != line:
+        return f"'{shown}' holds a password, which is not sent (write ${{NAME}} in its place)"
     option, _, rest = line.replace("=", " ", 1).partition(" ")
     rest = rest.strip()
     if option in _PATH_OPTIONS:
@@ -142,10 +174,9 @@ def _conda(text: str, python: str, pins: Mapping[str, str]) -> dict[str, Any]:
     """Return contents of a conda file, which is given a Python where it names none."""
     import yaml
 
-    content: dict[str, Any] = yaml.safe_load(text) or {}
+    content: dict[str, Any] = conda_file(text)
     listed: list[Any] = list(content.get("dependencies") or [])
     inner = [line for each in listed if isinstance(each, dict) for line in each.get("pip", [])]  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    problem = next((told for line in inner if (told := problem_of(str(line)))), "")  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     marked = {normal(str(line).split("[")[0].split("=")[0]) for line in inner if ";" in str(line)}  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     names = [re.split(r"[\s=<>!~\[]", str(each).rpartition("::")[2])[0] for each in listed]
     if "python" not in names:
@@ -153,7 +184,10 @@ def _conda(text: str, python: str, pins: Mapping[str, str]) -> dict[str, Any]:
     kept = {key: content[key] for key in ("channels", "variables") if key in content}
     made = yaml.safe_dump({**kept, "dependencies": listed}, sort_keys=False)
     channels: list[object] = content.get("channels") or []
-    problem = problem or next((told for e in channels if (told := problem_of(str(e)))), "")
+    said = [str(e) for e in (*inner, *channels, *listed) if not isinstance(e, dict)]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    variables: dict[str, Any] = content.get("variables") or {}
+    said += [f"{name}: {value}" for name, value in variables.items()]
+    problem = next((told for line in said if (told := problem_of(line))), "")
     known = {name: version for name, version in pins.items() if name not in marked}
     # what conda calls `=1.26` is 1.26.4 as well
     known = {name: version for name, version in known.items() if version.count(".") > 1}
