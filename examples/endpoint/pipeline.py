@@ -1,13 +1,16 @@
 """A policy is trained, deployed to an endpoint of SageMaker, asked, and the endpoint removed.
 
 What is learned and packed is cached like any task's result. What changes the cloud runs each time
-(`cache=False`). An endpoint costs for as long as it stands, so it is taken down whatever happens.
+(`cache=False`). An endpoint costs as long as it stands, so it is taken down also where something
+fails; a run that is ended while its endpoint comes up leaves it (README.md).
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import secrets
 import tarfile
 from hashlib import sha256
 from pathlib import Path
@@ -37,7 +40,7 @@ def pack(policy: ems.File) -> ems.File:
     return ems.File("model.tar.gz")
 
 
-@ems.task(cache=False, timeout="30m")
+@ems.task(cache=False, timeout="1h")  # coming up, and where that fails, being taken down
 def deploy(
     model: ems.File,
     environment: str,
@@ -50,10 +53,11 @@ def deploy(
     """Start an endpoint for a model and return its name once it answers."""
     import boto3
 
-    # what researchers may name: the stack's submit policy allows nothing else
-    name = f"ems-{environment}--cart-{sha256(Path(model).read_bytes()).hexdigest()[:12]}"
+    # `ems-ENVIRONMENT--` is what the stack's submit policy lets researchers name; the rest is this
+    # run's alone, so that it takes down nothing but its own
+    name = f"ems-{environment}--cart-{secrets.token_hex(6)}"
     bucket, _, prefix = output.removeprefix("s3://").partition("/")
-    key = f"{prefix}/models/{name}/model.tar.gz"
+    key = f"{prefix}/models/{sha256(Path(model).read_bytes()).hexdigest()}/model.tar.gz"
     boto3.client("s3").upload_file(str(model), bucket, key)
     sagemaker = boto3.client("sagemaker")
     tags = [{"Key": "ems-environment", "Value": environment}]
@@ -76,7 +80,7 @@ def deploy(
         looks = {"Delay": look_s, "MaxAttempts": 25 * 60 // look_s}
         waiter.wait(EndpointName=name, WaiterConfig=looks)
     except BaseException:
-        take_down(name)
+        take_down(name, look_s)
         raise
     return name
 
@@ -106,11 +110,21 @@ def remove(endpoint: str, answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def take_down(name: str) -> None:
-    """Delete what `deploy` made, as far as it got."""
+def take_down(name: str, look_s: int = 15) -> None:
+    """Delete what `deploy` made, as far as it got.
+
+    SageMaker deletes no endpoint that comes up, so that is waited for, 30 minutes at most.
+    """
     import boto3
+    from botocore.exceptions import WaiterError
 
     sagemaker = boto3.client("sagemaker")
+    looks = {"Delay": look_s, "MaxAttempts": 30 * 60 // look_s}
+    # should this be killed as it waits
+    print(f"if it is left: aws sagemaker delete-endpoint --endpoint-name {name}", flush=True)
+    with contextlib.suppress(WaiterError):  # it failed, or there is none: both are fine
+        waiter = sagemaker.get_waiter("endpoint_in_service")
+        waiter.wait(EndpointName=name, WaiterConfig=looks)
     for delete in (
         lambda: sagemaker.delete_endpoint(EndpointName=name),
         lambda: sagemaker.delete_endpoint_config(EndpointConfigName=name),

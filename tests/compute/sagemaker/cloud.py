@@ -78,10 +78,11 @@ class Cloud:
         status: str = "400 Bad Request",
         message: str = "told to fail",
         after: bool = False,
+        times: int = 1,
     ) -> None:
-        """Let the next call of an operation fail; with `after`, once it was done."""
+        """Let the next calls of an operation fail; with `after`, once they were done."""
         said = {"operation": operation, "code": code, "status": status, "message": message}
-        self.ask("fail", {**said, "times": 1, "after": after})
+        self.ask("fail", {**said, "times": times, "after": after})
 
     def end(self, name: str, how: str) -> None:
         self.ask("end", {"name": name, "how": how})

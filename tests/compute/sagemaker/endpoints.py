@@ -44,6 +44,12 @@ class Endpoints:
             process.wait(30)
             self._podman.remove(said["EndpointName"])
 
+    def is_coming_up(self, operation: str, said: Mapping[str, Any]) -> bool:
+        """Whether an operation would delete an endpoint that SageMaker does not delete yet."""
+        name = said.get("EndpointName", "")
+        deletes = operation == "DeleteEndpoint" and name in self._running
+        return deletes and self.status(name) == "Creating"
+
     def status(self, name: str) -> str:
         """Return an endpoint's state: what its container answers to /ping."""
         port, process = self._running[name]

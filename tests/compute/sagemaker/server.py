@@ -67,6 +67,9 @@ class Front:
         self, operation: str, said: Any, environ: dict[str, Any], start: Any
     ) -> Iterable[bytes]:
         self.calls.append((operation, said))
+        if self.endpoints.is_coming_up(operation, said):
+            sentence = f'Cannot update in-progress endpoint "{said["EndpointName"]}".'
+            return _refused(start, Refusal("ValidationException", sentence), "400 Bad Request")
         answered: list[str] = []
 
         def noted(status: str, *more: Any) -> None:
@@ -90,6 +93,8 @@ class Front:
             return {**keys, "Expiration": "2099-01-01T00:00:00Z"}
         if what == "fail":
             self._failing[said["operation"]] = said
+            if not said["times"]:
+                del self._failing[said["operation"]]
         elif what == "hold":
             self.plane.held = said
         elif what == "quota":

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 from infra.plan.iam.submit import SubmitPlace, submit_document
 from tests.compute.batch.policy import Ask, permitted
@@ -73,3 +77,53 @@ def test_what_does_not_come_up_is_taken_down(cloud: Cloud, tmp_path: Path) -> No
     asked = [name for name, _ in cloud.calls(since=before)]
     assert asked[-3:] == ["DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"]
     assert not client("sagemaker").list_endpoints()["Endpoints"]
+
+
+@pytest.fixture
+def pipeline(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The example's own functions, in this process."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.syspath_prepend(EXAMPLE)
+    spec = importlib.util.spec_from_file_location("endpoint_example", EXAMPLE / "pipeline.py")
+    assert spec is not None and spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+@pytest.fixture
+def model(pipeline: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("policy.json").write_text('{"weights": [1.0, 2.0], "cost": 0.0}')
+    pipeline.pack.fn("policy.json")
+    return tmp_path / "model.tar.gz"
+
+
+def test_nobody_elses_endpoint_is_taken_down(
+    cloud: Cloud, pipeline: ModuleType, model: Path
+) -> None:
+    """Two people deploy the same model, and the second one's does not come up."""
+    where = ("dev", ROLE, f"s3://{BUCKET}/sagemaker")
+    first = pipeline.deploy.fn(model, *where, f"{REPOSITORY}:cart-1", "ml.m5.large", 1)
+    with pytest.raises(Exception, match="Failed"):
+        pipeline.deploy.fn(model, *where, f"{REPOSITORY}:2026-11", "ml.m5.large", 1)
+    assert "actions" in pipeline.ask.fn(first, [[0.8, 0.0]])
+    pipeline.remove.fn(first, {})
+    assert not client("sagemaker").list_endpoints()["Endpoints"]
+
+
+def test_what_is_broken_off_as_it_comes_up_is_taken_down(
+    cloud: Cloud, pipeline: ModuleType, model: Path
+) -> None:
+    """SageMaker deletes no endpoint that is `Creating`, as it is right after it was asked for."""
+    sagemaker, name, key = client("sagemaker"), "ems-dev--cart-early", "sagemaker/early.tar.gz"
+    client("s3").upload_file(str(model), BUCKET, key)
+    container = {"Image": f"{REPOSITORY}:cart-1", "ModelDataUrl": f"s3://{BUCKET}/{key}"}
+    variant = {"VariantName": "policy", "ModelName": name, "InstanceType": "ml.m5.large"}
+    sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
+    sagemaker.create_endpoint_config(
+        EndpointConfigName=name, ProductionVariants=[{**variant, "InitialInstanceCount": 1}]
+    )
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    pipeline.take_down(name, 1)
+    assert not sagemaker.list_endpoints()["Endpoints"] and not sagemaker.list_models()["Models"]

@@ -28,6 +28,13 @@ from tests.rigs import rig
 pytestmark = rig("podman")
 
 
+TOO_LONG = (
+    "The account-level service limit 'Longest run time for a training job' is 432000 Seconds, with "
+    "current utilization of 0 Seconds and a request delta of 519420 Seconds. Please use AWS "
+    "Service Quotas to request an increase for this quota."
+)
+
+
 def counted(cloud: Cloud, since: int) -> Counter[str]:
     return Counter(name for name, _ in cloud.calls(since=since))
 
@@ -98,17 +105,28 @@ def test_a_full_quota_makes_jobs_wait(cloud: Cloud) -> None:
     assert ended(other, ids)["ems-c3"].state is JobState.CANCELED
 
 
-def test_one_that_waited_may_be_refused_after_all(cloud: Cloud) -> None:
+@pytest.mark.parametrize(
+    ("code", "message", "reason", "instance"),
+    [
+        ("ValidationException", "Invalid role", Reason.IMPOSSIBLE, "ml.g6.2xlarge"),
+        ("ResourceLimitExceeded", TOO_LONG, Reason.NO_CAPACITY, "ml.g6.4xlarge"),
+    ],
+)
+def test_one_that_waited_may_be_refused_after_all(
+    cloud: Cloud, code: str, message: str, reason: Reason, instance: str
+) -> None:
     cloud.ask("hold", True)
-    cloud.ask("quota", {"ml.g6.2xlarge": 1})
-    scheduler = cloud.scheduler(on("ml.g6.2xlarge"))
-    scheduler.start([order("ca"), order("cb")])
-    cloud.fail("CreateTrainingJob", "ValidationException", message="Invalid role")
+    cloud.ask("quota", {instance: 1})
+    scheduler, size = cloud.scheduler(on(instance)), instance[6]
+    first, second = f"ca{size}", f"cb{size}"
+    scheduler.start([order(first), order(second)])
+    cloud.fail("CreateTrainingJob", code, message=message)
     for _ in range(2):
-        seen = scheduler.look(["ems-cb"])["ems-cb"]
-        assert (seen.state, seen.reason) == (JobState.FAILED, Reason.IMPOSSIBLE)
-        assert "Invalid role" in seen.detail
-    scheduler.stop(["ems-ca"], 1)
+        seen = scheduler.look([f"ems-{second}"])[f"ems-{second}"]
+        assert (seen.state, seen.reason) == (JobState.FAILED, reason)
+        assert message in seen.detail
+    assert scheduler.room().why == "", "others of its type wait behind it"
+    scheduler.stop([f"ems-{first}"], 1)
 
 
 def test_a_quota_of_nothing_is_no_place_to_wait_at(cloud: Cloud) -> None:
@@ -182,6 +200,7 @@ def test_who_is_throttled_comes_back_later(cloud: Cloud) -> None:
             "The requested resource training-job/ml.p2.xlarge is not available in this region",
             Reason.IMPOSSIBLE,
         ),
+        ("ResourceLimitExceeded", TOO_LONG, Reason.NO_CAPACITY),
     ],
 )
 def test_what_sagemaker_refuses(cloud: Cloud, code: str, message: str, reason: Reason) -> None:
@@ -189,6 +208,7 @@ def test_what_sagemaker_refuses(cloud: Cloud, code: str, message: str, reason: R
     cloud.fail("CreateTrainingJob", code, message=message)
     (no,) = scheduler.start([order("0f")])
     assert no is not None and no.reason is reason and message in no.detail
+    assert scheduler.room().why == ""
 
 
 def test_what_is_denied_is_the_places_trouble(cloud: Cloud) -> None:
@@ -228,6 +248,19 @@ def test_time_that_runs_out(cloud: Cloud) -> None:
     cloud.end("ems-dev--0a", "expire")
     seen = ended(scheduler, ["ems-0a"])["ems-0a"]
     assert (seen.state, seen.reason) == (JobState.FAILED, Reason.TIMED_OUT)
+
+
+def test_one_that_ends_already_is_not_in_the_way(cloud: Cloud) -> None:
+    scheduler = cloud.scheduler()
+    scheduler.start([order("1a", "trap 'sleep 1; exit 0' TERM; echo on; sleep 600 & wait")])
+    until(scheduler, ["ems-1a"], lambda _: "on" in cloud.ask("log", "ems-dev--1a"))
+    cloud.fail("StopTrainingJob", "ValidationException", message="is in status Running")
+    with pytest.raises(PlaceError, match="is in status Running"):
+        scheduler.stop(["ems-1a"], 1)
+    message = "The request was rejected because the training job is in status Stopping."
+    cloud.fail("StopTrainingJob", "ValidationException", message=message, after=True)
+    scheduler.stop(["ems-1a"], 1)
+    assert ended(scheduler, ["ems-1a"])["ems-1a"].state is JobState.CANCELED
 
 
 def test_what_is_not_there(cloud: Cloud) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +118,33 @@ def test_another_process_goes_on_watching_and_cancels(trip: Trip) -> None:
     assert (status.state, status.reason) == (JobState.CANCELED, Reason.CANCELED)
     assert time.monotonic() - began < 60, "its worker was killed instead of ended"
     assert trip.cloud.calls("StopTrainingJob")[-1] == {"TrainingJobName": trip.name(handle)}
+
+
+def test_a_stop_that_is_refused_leaves_the_others_followed(trip: Trip) -> None:
+    place = trip.open()
+    stuck = place.submit(place.parcel(SOURCE, [("sleep", {})]))
+    place.until(lambda: place.log(stuck) == b"asleep\n", 60)
+    code, message = "ValidationException", "can't be stopped"
+    trip.cloud.fail("StopTrainingJob", code, message=message, times=100_000)
+    graces = (100 * 0.99**n for n in itertools.count())
+
+    def cancel() -> None:
+        place.backend.cancel([stuck], next(graces))  # ever sooner: each is told at once
+
+    def follow() -> bool:
+        cancel()
+        return place.status(other).state.ended
+
+    try:
+        cancel()
+        other = place.submit(place.parcel(SOURCE, [("square", {"n": 7})]))
+        place.until(follow, 60)
+        assert place.status(other).state is JobState.SUCCEEDED
+        assert any(message in each for each in trip.said)
+    finally:
+        trip.cloud.fail("StopTrainingJob", code, times=0)
+    cancel()
+    assert place.finish(stuck, 60).state is JobState.CANCELED
 
 
 def test_a_job_whose_spot_instance_was_taken_back_finds_its_checkpoint(trip: Trip) -> None:

@@ -21,7 +21,7 @@ from ems.compute.remote.beside import Beside
 from ems.compute.remote.environments import PLAIN, Environments
 from ems.compute.remote.followed import Followed, spoiled
 from ems.compute.remote.moving import Moving, Objects
-from ems.compute.remote.order import Order, Refused, Unreachable
+from ems.compute.remote.order import Order, PlaceError, Refused, Unreachable
 from ems.compute.remote.ordering import order_of, wanted_id
 from ems.compute.remote.scheduler import Scheduler
 from ems.compute.remote.shipping import localized
@@ -297,10 +297,13 @@ class SpoolBackend:
         self._clear_away()
         self._ship_what_waits()
         started = [each for each in self._live() if each.started]
+        refused = None
         if started:
-            self._end_what_is_canceled(started)
+            refused = self._end_what_is_canceled(started)
             self._brief_those_that_wait(started)
             self._look(started)
+        if refused is not None:  # only now: the others are followed all the same
+            raise refused
         if time.monotonic() - self._room_at > _ROOM_S:
             room = self._scheduler.room()
             self._room_at = time.monotonic()
@@ -414,16 +417,23 @@ class SpoolBackend:
 
     # -- following --------------------------------------------------------------------------------
 
-    def _end_what_is_canceled(self, started: Sequence[Followed]) -> None:
+    def _end_what_is_canceled(self, started: Sequence[Followed]) -> PlaceError | None:
+        """Tell the scheduler what is to end; return what it refuses, which the next round asks."""
         asked = [each for each in started if each.to_tell is not None]
         if not asked:
-            return
+            return None
         self._site.write({f"jobs/{each.id}/events.jsonl.cancel": b"" for each in asked})
+        refused: PlaceError | None = None
         for grace_s in {each.to_tell for each in asked if each.to_tell is not None}:
             told = [each for each in asked if each.to_tell == grace_s]
-            self._scheduler.stop([each.id for each in told], grace_s)
+            try:
+                self._scheduler.stop([each.id for each in told], grace_s)
+            except PlaceError as error:
+                refused = error
+                continue
             for each in told:
                 each.to_tell = None
+        return refused
 
     def _brief_those_that_wait(self, started: Sequence[Followed]) -> None:
         asked = {each: each.to_brief for each in started if each.to_brief is not None}

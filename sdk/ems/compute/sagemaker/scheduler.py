@@ -28,7 +28,11 @@ Quota = tuple[str, bool]
 MOST_JOBS = 1000
 _AGAIN_S = 20.0
 """How often a full quota is tried again, in looking."""
-_LIMIT = re.compile(r"is (\d+) Instances")
+_LIMIT = re.compile(
+    r"is (\d+) \w+, with current utilization of \d+ \w+ and a request delta of (\d+)"
+)
+"""A quota in whatever it is counted in (instances, seconds), and what was asked of it."""
+_STOPS = ("Stopping", "Deleting")
 _NOT_HERE = re.compile(r"not available in this region|not supported", re.IGNORECASE)
 
 
@@ -53,7 +57,7 @@ class SageMakerScheduler:
         self._tracks = Tracks(ground.prefix, site)
         self._watch = Watch(calls, ground.prefix)
         self._tried = 0.0
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, Refused] = {}
         """Orders that waited, and that SageMaker then refused: why."""
         named = [each for each in TABLE if each.name == self._choices.instance]
         self.capabilities = Capabilities(
@@ -98,7 +102,7 @@ class SageMakerScheduler:
                     return no
                 full[what] = error.problem
             except Rejected as error:
-                return Refused(Reason.IMPOSSIBLE, f"SageMaker refuses it: {error.problem}")
+                return _refused(error)
         late[order.id] = Late(made, full[what])
         return None
 
@@ -150,7 +154,7 @@ class SageMakerScheduler:
         for id in off:
             found[id] = Native(JobState.CANCELED, Reason.CANCELED, "was canceled as it waited")
         for id in self._refused.keys() & ids:
-            found[id] = Native(JobState.FAILED, Reason.IMPOSSIBLE, self._refused[id])
+            found[id] = Native(JobState.FAILED, *self._refused[id])
         return found
 
     def _start_late(self, late: Mapping[str, Late]) -> None:
@@ -173,12 +177,13 @@ class SageMakerScheduler:
                         made = self._created(id, written.request, late=True)
                     self._tracks.note(id, made)
                     continue
-                except NoQuota as error:
+                except (NoQuota, Rejected) as error:
+                    no = _never(error) if isinstance(error, NoQuota) else _refused(error)
+                    if no is not None:
+                        self._refused[id] = no
+                        self._tracks.lose(id)
+                        continue
                     full[what] = error.problem
-                except Rejected as error:
-                    self._refused[id] = f"SageMaker refuses it: {error.problem}"
-                    self._tracks.lose(id)
-                    continue
             self._tracks.wait(id, each.request, full[what])
 
     def stop(self, ids: Sequence[str], grace_s: float) -> None:
@@ -200,6 +205,8 @@ class SageMakerScheduler:
                 job = self._calls.describe(name)
                 if job is None or id in late:  # under the name of one that waits, an earlier life
                     off.append(id)
+                elif job["TrainingJobStatus"] in _STOPS:  # somebody was first
+                    self._tracks.note(id, name)
                 elif not self._watch.take(name, job).state.ended:
                     problem = error
             else:
@@ -231,11 +238,15 @@ class SageMakerScheduler:
         """Nothing is held."""
 
 
+def _refused(error: Rejected) -> Refused:
+    return Refused(Reason.IMPOSSIBLE, f"SageMaker refuses it: {error.problem}")
+
+
 def _never(error: NoQuota) -> Refused | None:
-    """Return what a quota means that leaves no room for any job, ever."""
+    """Return what a quota means that has no room for such a job even where it is not used."""
     if _NOT_HERE.search(error.problem):
         return Refused(Reason.IMPOSSIBLE, error.problem)
     found = _LIMIT.search(error.problem)
-    if found and int(found[1]) == 0:
+    if found and int(found[2]) > int(found[1]):
         return Refused(Reason.NO_CAPACITY, f"{error.problem} (Service Quotas, Amazon SageMaker)")
     return None
