@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ems.compute.backend import Backend
+from ems.compute.backend import Backend, Room
 from ems.compute.broker import Broker, choices
 from ems.compute.job import Handle, Job, JobState, Reason, Resources
 from ems.compute.local import LocalBackend
@@ -17,6 +17,14 @@ from ems.compute.remote.spool import SpoolBackend
 from ems.errors import UsageError
 from tests.contract.place import Kept
 from tests.contract.processes import Processes
+
+
+class Full(Processes):
+    """A place that others fill."""
+
+    def room(self) -> Room:
+        return Room(0.0, 4.0)
+
 
 Opening = Callable[[], Sequence[Backend]]
 
@@ -138,4 +146,25 @@ def test_a_place_that_lasts_is_told_of_before_it_gets_a_job(tmp_path: Path) -> N
     second.close()
     nowhere = Broker({}, ())
     assert not nowhere.knows(handle)
-    assert nowhere.poll([handle])[0].reason is Reason.LOST
+    status = nowhere.poll([handle])[0]  # others may know it: nothing is decided here
+    assert status.state is JobState.SUBMITTED and "no target here is called far" in status.detail
+    assert nowhere.waiting(handle) == status.detail and nowhere.handed([handle]) == [True]
+
+
+def test_what_waits_for_a_place_that_others_fill_does_not_spin(tmp_path: Path) -> None:
+    full, cache = Full(tmp_path / "there"), tmp_path / "cache"
+    kept = Kept(tmp_path / "objects")
+
+    def opening(name: str) -> Opening:
+        return lambda: [SpoolBackend(name, FolderSite(tmp_path / "there"), full, kept, cache)]
+
+    broker = Broker({"one": opening("one"), "two": opening("two")}, ("one",))
+    _until(broker, lambda: broker.fits(_job("one", "two")).count("are not free") == 2)
+    (handle,) = broker.submit([_job("one", "two")])
+    began, rounds = time.monotonic(), 0
+    while time.monotonic() - began < 0.5:
+        assert broker.poll([handle])[0].state is JobState.SUBMITTED
+        broker.wait(0.5)
+        rounds += 1
+    assert rounds < 10
+    broker.close()

@@ -198,6 +198,24 @@ def test_a_place_that_others_leave_is_noticed(tmp_path: Path) -> None:
     broker.close()
 
 
+def test_what_waits_behind_ones_own_is_not_impossible(tmp_path: Path) -> None:
+    there, kept = Shared(tmp_path / "there"), Kept(tmp_path / "objects")
+    there.free = 4.0
+    far = SpoolBackend("far", FolderSite(tmp_path / "there"), there, kept, tmp_path / "cache")
+    deadline = time.monotonic() + 40
+    while far.room().total is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    handles = far.submit(members("ab", sleepers(2, 2.0)))
+    seating = seat(members("cd", sleepers(2, 2.0)), lambda _: [far])
+    assert not seating.seats and not seating.never
+    far.cancel(handles, 0.0)
+    while not all(status.state.ended for status in far.poll(handles)):
+        assert time.monotonic() < deadline
+        far.wait(0.1)
+    far.close()
+
+
 def test_one_on_each_host_of_a_target(broker: Broker) -> None:
     gang = members("ab", sleepers(2, 1.0, "arms"), Role("learner", 1, Resources(), ("two",)))
     seats = broker.seats(gang).seats

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ems.compute.backend import Backend
+from ems.compute.backend import Backend, Room
+from ems.compute.broker import Broker, Opening
 from ems.compute.local import LocalBackend
 from ems.compute.remote.environments import Given
 from ems.compute.remote.folder import FolderSite
 from ems.compute.remote.order import Order, Refused
 from ems.compute.remote.spool import SpoolBackend
 from ems.jobs.jobs import Jobs
+from ems.jobs.preparing import Prepared
 from ems.store.store import Store
 from tests.contract.processes import Processes
 
@@ -58,6 +61,31 @@ class Queueing(Processes):
 def queueing(home: Path) -> Backend:
     """A place that never starts some of a gang."""
     return spooled(home, Queueing)
+
+
+class Full(Processes):
+    """A place that others fill, and that takes its time to say so."""
+
+    def room(self) -> Room:
+        time.sleep(0.5)
+        return Room(0.0, 4.0)
+
+
+def brokered(home: Path, *names: str, kind: type[Processes] = Processes) -> Jobs:
+    """Jobs of somebody whose settings name these targets: `local`, `spooled`."""
+    opened: dict[str, Opening] = {
+        "local": lambda: [LocalBackend(cpus=4, memory_gib=4, cache=home / "cache")],
+        "spooled": lambda: [spooled(home, kind)],
+    }
+    broker = Broker({name: opened[name] for name in names}, names)
+
+    def choose(prepared: Sequence[Prepared]) -> list[str]:
+        return [each.asked[0][0] for each in prepared]
+
+    return Jobs(
+        store_in(home), lambda: broker, cache=home / "cache", choose=choose, now=broker.now,
+        seat=lambda jobs, apart: broker.seats(jobs, apart=apart), knows=broker.has,
+    )  # fmt: skip
 
 
 def durable(home: Path, backend: Callable[[Path], Backend] = spooled) -> Jobs:

@@ -71,6 +71,8 @@ class Broker:
         self._ended: dict[str, JobStatus] = {}
         self._assembling: dict[str, list[Handle]] = {}
         """Members of gangs that were handed over and have not met yet."""
+        self._any_live = False
+        """Whether something ran or waited at a place when it was asked last."""
         self._count = count(1)
 
     # -- choosing ---------------------------------------------------------------------------------
@@ -117,7 +119,7 @@ class Broker:
         for name, each in asked.items():
             room = each.room()
             if not room.asked and not room.why:
-                return gangs.Seating(why=f"{name} is asked what is free there")
+                return gangs.Seating(why=f"{name} is asked what is free there", asking=True)
         busy = {at.backend for handles in self._assembling.values() for at in handles}
         return gangs.seat(jobs, may, busy)
 
@@ -184,7 +186,7 @@ class Broker:
                     gang = job.member.gang if job.member is not None else ""
                     self._assembling.setdefault(gang, []).append(self.now(held))
                 continue
-            detail = f"no target here is called {name.partition('/')[0]}"
+            detail = nowhere(name)
             for held, _ in those:
                 ended, reason = JobState.FAILED, Reason.IMPOSSIBLE
                 self._ended[held.native] = JobStatus(held, ended, reason, detail=detail)
@@ -198,6 +200,7 @@ class Broker:
 
     def _hand_over(self, place: Backend, some: Sequence[tuple[Handle, Job]]) -> None:
         jobs = [job._replace(on=()) for _, job in some]
+        self._any_live = True
         if place.capabilities.durable:
             self._tell([(place.handle_of(job), job) for job in jobs])
         for (held, _), handle in zip(some, place.submit(jobs), strict=True):
@@ -233,13 +236,20 @@ class Broker:
         """Return whether a handle names a place that is there."""
         return self._place_of(self.now(handle)) is not None
 
+    def has(self, name: str) -> bool:
+        """Return whether a target, or a place of one, is there."""
+        return name in self._targets or self._place_of(Handle(name, "")) is not None
+
     def lasts(self, handle: Handle) -> bool:
         """Return whether a job goes on when this process has ended."""
         place = self._place_of(self.now(handle))
         return place is not None and place.capabilities.durable
 
     def poll(self, handles: Sequence[Handle]) -> list[JobStatus]:
-        """Return the status of each handle, in order; a place is asked once for all of its own."""
+        """Return the status of each handle, in order; a place is asked once for all of its own.
+
+        A place that is not known here decides nothing: somebody else may know it.
+        """
         if self._held:
             self._place_what_can()
         asked: dict[str, list[Handle]] = {}
@@ -251,17 +261,20 @@ class Broker:
             place = self._place_of(some[0])
             if place is not None:
                 found.update(zip(some, place.poll(some), strict=True))
+        self._any_live = any(not status.state.ended for status in found.values())
         return [
             (found.get(at) or self._unplaced(handle))._replace(handle=handle)
             for handle, at in zip(handles, real, strict=True)
         ]
 
     def _unplaced(self, handle: Handle) -> JobStatus:
+        if handle.backend != self.name:
+            return JobStatus(handle, JobState.SUBMITTED, detail=nowhere(handle.backend))
         if handle.native in self._ended:
             return self._ended[handle.native]
         if any(held.native == handle.native for held, _ in self._held):
             return JobStatus(handle, JobState.SUBMITTED)
-        detail = f"no target here is called {handle.backend.partition('/')[0]}"
+        detail = "was forgotten, or waited in another process"
         return JobStatus(handle, JobState.FAILED, Reason.LOST, detail=detail)
 
     def events(self, handle: Handle, since: int) -> tuple[list[bytes], int]:
@@ -275,19 +288,26 @@ class Broker:
         return place.logs(self.now(handle), since, until) if place else (b"", since)
 
     def handed(self, handles: Sequence[Handle]) -> list[bool]:
-        """Return whether a place has each job, as far as it has answered by now."""
+        """Return whether a place has each job, as far as it has answered by now.
+
+        So it is with a job at a place that is not known here: nobody will answer.
+        """
         there: dict[Handle, bool] = {}
         for place, some in self._by_place(handles):
             there.update(zip(some, place.handed(some), strict=True))
-        return [there.get(at, False) for at in map(self.now, handles)]
+        real = map(self.now, handles)
+        return [there.get(at, at.backend != self.name and not self.knows(at)) for at in real]
 
     def waiting(self, handle: Handle) -> str:
         """Return why a job does not run yet, where that is known."""
         for held, job in self._held:
             if held.native == handle.native:
                 return self.fits(job)
-        place = self._place_of(self.now(handle))
-        return place.waiting(self.now(handle)) if place else ""
+        now = self.now(handle)
+        place = self._place_of(now)
+        if place is None:
+            return nowhere(now.backend) if now.backend != self.name else ""
+        return place.waiting(now)
 
     def cancel(self, handles: Sequence[Handle], grace_s: float) -> None:
         """End jobs: those that wait here at once."""
@@ -327,18 +347,24 @@ class Broker:
         places = list(self._places.values())
         if self._held:
             timeout_s = min(timeout_s, _SLICE_S)
+        until = time.monotonic() + (min(timeout_s, _SLICE_S) if places else timeout_s)
         if len(places) == 1:
             places[0].wait(timeout_s)
-            return
-        if not places:
-            time.sleep(timeout_s)
-        for place in places:
-            place.wait(min(timeout_s, _SLICE_S) / len(places))
+        else:
+            for place in places:
+                place.wait(min(timeout_s, _SLICE_S) / len(places))
+        if not self._any_live:  # those places return at once
+            time.sleep(max(0.0, until - time.monotonic()))
 
     def close(self) -> None:
         """End what runs on this machine; jobs elsewhere go on."""
         for place in self._places.values():
             place.close()
+
+
+def nowhere(name: str) -> str:
+    """Return what is said of a place that is not known here."""
+    return f"no target here is called {name.partition('/')[0]}"
 
 
 def _never(place: Backend, job: Job) -> bool:

@@ -33,11 +33,15 @@ class Planned(NamedTuple):
 
 
 class Seating(NamedTuple):
-    """A place for each member, or why there is none now; `never`: there never will be."""
+    """A place for each member, or why there is none now; `never`: there never will be.
+
+    `asking`: a place has not said yet what is free there.
+    """
 
     seats: tuple[str, ...] = ()
     why: str = ""
     never: bool = False
+    asking: bool = False
 
 
 def plan(parts: Sequence[Part], fits: Fits, most: int = _MOST_QUESTIONS) -> Planned:
@@ -180,13 +184,10 @@ def seat(
 
 def _ever(place: Backend, need: Resources) -> bool:
     """Whether a place, as it is, could hold so much were it empty; true where nobody knows."""
-    room = place.room()
     if need.gpus and not place.capabilities.gpus:
         return False
-    if room.total is not None and need.cpus > room.total:
-        return False
-    idle = room.total is not None and room.free == room.total
-    return not idle or not place.fits(Job("gang", resources=need))
+    room = place.room()
+    return room.total is None or need.cpus <= room.total
 
 
 def _why(place: Backend) -> str:

@@ -39,7 +39,7 @@ def jobs_of(session: Session) -> Jobs:
 
     return Jobs(
         session.store, lambda: broker, cache=session.cache, who=user_name(), choose=choose,
-        now=broker.now, seat=lambda jobs, apart: broker.seats(jobs, apart=apart),
+        now=broker.now, seat=lambda jobs, apart: broker.seats(jobs, apart=apart), knows=broker.has,
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ class Followed:
     stream: Stream = field(default_factory=Stream)
     streams: dict[int, Stream] = field(default_factory=dict[int, Stream])
     said: tuple[object, ...] = ()
+    said_at: float = 0.0
     since: float | None = None
 
     @property
@@ -58,7 +59,9 @@ class Followed:
     def is_here(self) -> bool:
         """Whether it ends with the process that runs it, or a part of it does."""
         seats = self.ledger.seats.get(self.key)
-        return any(map(ends_here, seats)) if seats else ends_here(self.ref.target)
+        if seats:
+            return any(map(ends_here, seats))
+        return ends_here(self.ref.target) and not self.entry.apart
 
     def stream_of(self, rank: int) -> Stream:
         """Return the output of a member."""

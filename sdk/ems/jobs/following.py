@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ems.compute.backend import Backend
+from ems.compute.broker import nowhere
 from ems.compute.job import Handle, JobState, JobStatus, Reason
-from ems.jobs.followed import Followed, is_gone
+from ems.jobs.followed import JOIN, Followed, is_gone
 from ems.jobs.gang import member_of
 from ems.jobs.gangs import Gangs
 from ems.jobs.keeping import PIECE, Keeping
@@ -28,13 +29,16 @@ if TYPE_CHECKING:
 
 _TO_STATE = {state.value: state for state in JobState}
 _LOST = "the process that ran it is gone, and jobs on this target do not outlive theirs"
+_SAY_S = 1.0
+"""How often at most is told what a gang waits for."""
 
 
 class Following:
     """Some jobs of a store. `begun` holds what this process has handed over, by job and attempt.
 
     `tries`: attempts that failed are followed by others; not so for who only looks. `gangs` looks
-    after those among them.
+    after those among them. `knows` says whether a target or a place is there by its name: one that
+    is not decides nothing here.
     """
 
     def __init__(
@@ -48,8 +52,9 @@ class Following:
         gangs: Gangs,
         tries: bool = True,
         now: Callable[[Handle], Handle] = lambda handle: handle,
+        knows: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        self._store, self._records, self._now = store, records, now
+        self._store, self._records, self._now, self._knows = store, records, now, knows
         self._open, self._begun, self._tries = open_backend, begun, tries
         self._gangs, self._keeping = gangs, Keeping(store)
         self.jobs = jobs
@@ -95,6 +100,20 @@ class Following:
         found = [e.handle for e in self.live if e.handle is not None and not e.foreign]
         return found + [at for each in self._gangs_live for at in self._gangs.handles(each)]
 
+    @property
+    def asking(self) -> bool:
+        """Whether a gang waits for a place's first word of what is free there."""
+        return any(map(self._gangs.asking, self._gangs_live))
+
+    def nowhere(self, each: Followed) -> str:
+        """Return which of a job's places is not known here, or nothing."""
+        if each.is_gang:
+            return self._gangs.nowhere(each)
+        names = each.ref.target.split(JOIN)
+        if each.handle is not None:
+            names = [each.handle.backend] if each.told else []
+        return next((nowhere(name) for name in names if not self._knows(name)), "")
+
     # -- handing over -----------------------------------------------------------------------------
 
     def hand_over(self) -> None:
@@ -105,7 +124,7 @@ class Following:
 
     def _hand_over_jobs(self) -> None:
         waiting = [each for each in self.live if each.handle is None and not each.foreign]
-        waiting = [each for each in waiting if not each.is_gang]
+        waiting = [each for each in waiting if not each.is_gang and not self.nowhere(each)]
         for ledger in {id(each.ledger): each.ledger for each in waiting}.values():
             self._records.refresh(ledger)
         for each in waiting:
@@ -214,6 +233,11 @@ class Following:
 
     def _tell(self, each: Followed, info: JobInfo) -> Iterator[JobEvent]:
         said = (info.state, info.attempt, info.ended is not None)
+        if each.is_gang and info.state is JobState.SUBMITTED:  # what it waits for is told, too
+            said, now = (info.state, info.attempt, info.detail, False), time.monotonic()
+            if said[:2] == each.said[:2] and now - each.said_at < _SAY_S:
+                return
+            each.said_at = now
         if said != each.said:
             each.said = said
             yield Changed(info.handle, info)
@@ -247,7 +271,7 @@ class Following:
         if each.foreign:
             detail = f"in process {each.ledger.submission.pid} on {each.ledger.submission.host}"
             return replace(self._base(each), state=JobState.RUNNING, detail=detail)
-        detail = "is written down, and was not handed over yet"
+        detail = self.nowhere(each) or "is written down, and was not handed over yet"
         return replace(self._base(each), detail=detail)
 
     def _of_end(self, each: Followed, end: End, attempt: int) -> JobInfo:
@@ -293,14 +317,15 @@ class Following:
                 yield from self._rest(each, end)
             info = self._of_end(each, end, each.attempt)
             more = again(each.entry, each.attempt, end)
-            if more and self._tries:
+            goes_on = more and (self._tries or (i, each.attempt + 1) in ledger.ends)
+            if goes_on:
                 detail = f"{info.detail or info.state.value}; is tried again"
                 info = replace(info, detail=detail)
             elif more:
                 detail = f"{info.detail}; emsctl job watch {each.ref.id} tries it again"
                 info = replace(info, detail=detail.removeprefix("; "))
             yield from self._tell(each, info)
-            if not (more and self._tries):
+            if not goes_on:
                 each.end = end
                 return
             each.go_on(each.attempt + 1)
@@ -310,7 +335,7 @@ class Following:
 
     def _rest(self, each: Followed, end: End) -> Iterator[JobEvent]:
         """Yield what an attempt wrote and was not told yet, from the store."""
-        if each.said and each.said[1:] == (each.attempt, True):
+        if each.said and each.said[1] == each.attempt and each.said[-1]:
             return
         yield from self._kept(each, each.stream, end.log, "")
         for member in end.members:

@@ -58,6 +58,11 @@ class Gang:
         return len(self._met) == len(self.members)
 
     @property
+    def met(self) -> set[Handle]:
+        """Return the members that know the others."""
+        return {self.handles[rank] for rank in self._met}
+
+    @property
     def peers(self) -> bytes | None:
         """Return the list that members wait for; None where not all of them are ready."""
         if len(self._ready) < len(self.members):
@@ -80,7 +85,12 @@ class Gang:
         return [each.name for each in self.members if each.rank not in self._ready]
 
     def waited_too_long(self) -> bool:
-        """Whether the first member has been ready for longer than members wait."""
+        """Whether the first member has been ready for longer than members wait.
+
+        Not where one knows the others: then all were there, whoever has introduced them.
+        """
+        if self._met:
+            return False
         since, limit = self._waits_since, self.members[0].meet_s
         return bool(self.missing) and since is not None and time.monotonic() - since > limit
 

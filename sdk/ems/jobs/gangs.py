@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ems.compute.backend import Backend
+from ems.compute.broker import nowhere
 from ems.compute.gangs import Seating
 from ems.compute.job import Handle, Job, JobState, JobStatus, Reason
 from ems.errors import EmsError
@@ -22,7 +23,7 @@ from ems.jobs.gang import Gang
 from ems.jobs.keeping import Keeping
 from ems.jobs.preparing import members_of_entry
 from ems.jobs.types import JobInfo, Wrote
-from ems.store.jobs import End, JobRecords, Word
+from ems.store.jobs import End, JobRecords, Ledger, Word, again
 
 if TYPE_CHECKING:
     from ems.store.store import Store
@@ -32,10 +33,14 @@ Seat = Callable[[Sequence[Job], bool], Seating]
 GRACE_S = 30.0
 _AGAIN_S = 5.0
 """How long members that were told of each other may take to say that they know."""
+_LOOK_S = 1.0
 
 
 class Gangs:
-    """The gangs of one watch. `known` is what this process has handed over or found, by try."""
+    """The gangs of one watch. `known` is what this process has handed over or found, by try.
+
+    `knows` says whether a place is there by its name: one that is not decides nothing here.
+    """
 
     def __init__(
         self,
@@ -45,15 +50,17 @@ class Gangs:
         known: dict[tuple[str, int], Gang],
         seat: Seat,
         now: Callable[[Handle], Handle],
+        knows: Callable[[str], bool],
         *,
         tries: bool,
     ) -> None:
         self._store, self._records, self._open, self._seat = store, records, open_backend, seat
-        self._known, self._now, self._tries = known, now, tries
+        self._known, self._now, self._knows, self._tries = known, now, knows, tries
         self._keeping = Keeping(store)
         self._jobs: dict[tuple[str, int], list[Job]] = {}
         self._whys: dict[str, str] = {}
         self._briefed: dict[Handle, float] = {}
+        self._looked: dict[str, float] = {}
 
     def of(self, each: Followed) -> Gang | None:
         """Return the members of the try that counts, once somebody has handed them over."""
@@ -83,12 +90,35 @@ class Gangs:
         """Hand a gang over if all of it fits now; its places are the same whoever does."""
         if self.of(each) is not None or not self._store.writable:
             return
-        if each.key not in each.ledger.seats and not self._settle_seats(each):
+        ledger = each.ledger
+        self._look(ledger)
+        settled = each.key in ledger.stops or each.key in ledger.seats
+        if each.key in ledger.ends or not (settled or self._settle_seats(each)):
             return
-        self._records.refresh(each.ledger)  # after the seats: somebody may have canceled it
-        if each.key in each.ledger.stops or each.key in each.ledger.ends:
+        self._records.refresh(ledger)  # after the seats: somebody may have canceled it
+        if each.key in ledger.ends:
             return
-        self._submit(each)
+        if each.key in ledger.stops:
+            self._end_members(each, GRACE_S)  # whoever canceled it may have been killed since
+        elif not self.nowhere(each):
+            self._submit(each)
+
+    def _look(self, ledger: Ledger) -> None:
+        """Learn now and then what others said of gangs that wait: they may have canceled them."""
+        id, now = ledger.submission.id, time.monotonic()
+        if now - self._looked.get(id, -_LOOK_S) >= _LOOK_S:
+            self._looked[id] = now
+            self._records.refresh(ledger)
+
+    def nowhere(self, each: Followed) -> str:
+        """Return why a gang that has its places can't be asked about here, or nothing."""
+        seats = each.ledger.seats.get(each.key, ())
+        return next((nowhere(seat) for seat in seats if not self._knows(seat)), "")
+
+    def asking(self, each: Followed) -> bool:
+        """Whether a gang waits until a place says for the first time what is free there."""
+        settled = each.ledger.seats.keys() | each.ledger.stops.keys() | each.ledger.ends.keys()
+        return each.key not in settled and self._seating(each).asking
 
     def _seating(self, each: Followed) -> Seating:
         try:
@@ -186,7 +216,8 @@ class Gangs:
             first, now = gang.handles[0], time.monotonic()
             if now - self._briefed.get(first, -_AGAIN_S) >= _AGAIN_S:
                 self._briefed[first] = now
-                backend.brief(live, peers)
+                met = gang.met
+                backend.brief([handle for handle in live if handle not in met], peers)
 
     def _stop(self, each: Followed, gang: Gang, statuses: Sequence[JobStatus]) -> End | None:
         """Return how the gang ends, settled before anybody is told; None while that is open."""
@@ -195,6 +226,8 @@ class Gangs:
             found = gang.verdict(self._open(), statuses)
             if found is None or not self._store.writable:
                 return None
+            if found.reason == Reason.NO_CAPACITY.value and self.nowhere(each):
+                return None  # who is not seen from here may have come
             self._records.refresh(ledger)  # whoever was first may have let places forget them
             if each.key not in ledger.ends:
                 word = Word(each.index, each.attempt, time.time(), stop=found)
@@ -208,16 +241,34 @@ class Gangs:
             word = Word(each.index, each.attempt, time.time(), stop=said)
             self._records.settle(each.ledger, "stop", word)
         self._records.refresh(each.ledger)  # after the stop: somebody may have seated it
-        if each.key in each.ledger.ends:
-            return
-        gang = self.of(each)
-        if gang is None and each.key in each.ledger.seats:
+        self._end_next(each, said)
+        if each.key not in each.ledger.ends:
+            self._end_members(each, grace_s)
+
+    def _end_members(self, each: Followed, grace_s: float) -> None:
+        """End a gang whose stop is settled; again where somebody did and can't go on."""
+        gang, ledger = self.of(each), each.ledger
+        if gang is None and each.key in ledger.seats:
+            if self.nowhere(each):
+                return
             gang = self._submit(each)
         if gang is None:
-            self._say_end(each, each.ledger.stops.get(each.key, said)._replace(t1=time.time()))
+            said = End("canceled", Reason.CANCELED.value, detail="was canceled")
+            self._say_end(each, ledger.stops.get(each.key, said)._replace(t1=time.time()))
             return
         self._open().cancel(gang.handles, grace_s)
         gang.stopping = True
+
+    def _end_next(self, each: Followed, said: End) -> None:
+        """Let no other try follow one that was ending already, and would be tried again."""
+        stop, ledger = each.ledger.stops.get(each.key), each.ledger
+        if stop is None or not again(each.entry, each.attempt, stop) or not self._store.writable:
+            return
+        i, n = each.index, each.attempt + 1
+        self._records.settle(ledger, "stop", Word(i, n, time.time(), stop=said))
+        if (i, n) not in ledger.seats and (i, n) not in ledger.ends:
+            end = said._replace(t1=time.time())
+            self._records.say(ledger, [Word(i, n, time.time(), end=end)])
 
     # -- ends -------------------------------------------------------------------------------------
 
@@ -258,9 +309,11 @@ class Gangs:
 
     def info(self, each: Followed, base: JobInfo) -> JobInfo:
         """Return what is known of a gang that has not ended; `base` is what records hold."""
-        gang = self.of(each)
+        gang, stop = self.of(each), each.ledger.stops.get(each.key)
         if gang is None:
-            why = self._whys.get(each.ref.id) or self._seating(each).why
+            why = f"ends: {stop.detail or stop.state}" if stop else self.nowhere(each)
+            if not why and each.key not in each.ledger.seats:
+                why = self._whys.get(each.ref.id) or self._seating(each).why
             return replace(base, detail=why or "is written down, and was not handed over yet")
         backend = self._open()
         statuses = backend.poll(gang.handles)
@@ -268,7 +321,6 @@ class Gangs:
             "" if status.state.ended else backend.waiting(status.handle) for status in statuses
         ]
         members = gang.infos(statuses, waiting)
-        stop = each.ledger.stops.get(each.key)
         state, detail = JobState.RUNNING, f"ends: {stop.detail or stop.state}" if stop else ""
         if not gang.has_met and stop is None:
             state, ready = JobState.SUBMITTED, len(members) - len(gang.missing)

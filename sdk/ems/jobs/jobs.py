@@ -43,7 +43,8 @@ _ANSWER_S = 10.0
 
 class Jobs:
     """The jobs of a store. `choose` says where each goes; by default to its first target. `seat`
-    says the same of a gang's members, each time that it is tried.
+    says the same of a gang's members, each time that it is tried. `knows` says whether a target or
+    a place is there by its name.
 
     A target is settled before anything is handed over, so that whoever goes on asks at the same
     place.
@@ -59,9 +60,11 @@ class Jobs:
         choose: Choose | None = None,
         now: Callable[[Handle], Handle] = lambda handle: handle,
         seat: Seat | None = None,
+        knows: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._store, self._make, self._cache, self._who = store, open_backend, cache, who
-        self._choose, self._now, self._seat = choose, now, seat or self._seat_there
+        self._choose, self._now, self._knows = choose, now, knows
+        self._seat = seat or self._seat_there
         self._gangs: dict[tuple[str, int], Gang] = {}
         self._records = JobRecords(store.root)
         self._backend: Backend | None = None
@@ -78,10 +81,11 @@ class Jobs:
             self._backend = self._make()
         return self._backend
 
-    def _seat_there(self, jobs: Sequence[Job], _apart: bool) -> Seating:
+    def _seat_there(self, jobs: Sequence[Job], apart: bool) -> Seating:
         """Seat a gang at the one place that there is."""
         backend = self._open()
-        return seat(jobs, lambda _: [backend])
+        good = backend.capabilities.durable or not apart
+        return seat(jobs, lambda _: [backend] if good else [])
 
     # -- submitting -------------------------------------------------------------------------------
 
@@ -107,7 +111,7 @@ class Jobs:
         self._store.committer.may_write()
         prepared = [preparing.prepare(spec) for spec in read.jobs]
         targets = self._targets(prepared, detach=detach)
-        self._refuse_impossible(prepared, detach=detach)
+        self._refuse_impossible(prepared, targets, detach=detach)
         self._store.objects.sync()
         submission = self._records.create(
             name_of(read),
@@ -125,21 +129,23 @@ class Jobs:
         choose = self._choose or choose_first(self._open().capabilities)
         targets = choose(prepared)
         for each, target in zip(prepared, targets, strict=True):
-            if detach and ends_here(target):
-                raise UsageError(
-                    f"job {each.spec.name}",
-                    f"on {target!r} ends with this process, and can't be left alone",
-                    "without -d, or a target of kind `ssh: here` in .ems.yaml and --on its name",
-                )
+            if detach and ends_here(target) and not each.spec.roles:
+                raise _mortal(each, target)
         return targets
 
-    def _refuse_impossible(self, prepared: Sequence[Prepared], *, detach: bool) -> None:
+    def _refuse_impossible(
+        self, prepared: Sequence[Prepared], targets: Sequence[str], *, detach: bool
+    ) -> None:
         """Raise UsageError for a gang that could not run were all its places empty."""
-        for each in prepared:
+        for each, target in zip(prepared, targets, strict=True):
             if not each.spec.roles:
                 continue
             job = job_of(each.spec, each.inputs, each.declared)
-            seating = self._seat(members_of(job, "", "", meet_s_of(each.spec)), detach)
+            members = members_of(job, "", "", meet_s_of(each.spec))
+            seating = self._seat(members, detach)
+            mortal = seating.never and detach and ends_here(target)
+            if mortal and not self._seat(members, False).never:
+                raise _mortal(each, target)
             if seating.never:
                 raise UsageError(
                     f"job {each.spec.name}", seating.why, "fewer members, or `on` larger places"
@@ -162,11 +168,12 @@ class Jobs:
 
     def _following(self, jobs: Sequence[Followed], *, tries: bool = True) -> Following:
         gangs = Gangs(
-            self._store, self._records, self._open, self._gangs, self._seat, self._now, tries=tries
-        )
+            self._store, self._records, self._open, self._gangs, self._seat, self._now,
+            self._knows, tries=tries,
+        )  # fmt: skip
         return Following(
             self._store, self._records, self._open, self._begun, jobs, gangs=gangs, tries=tries,
-            now=self._now,
+            now=self._now, knows=self._knows,
         )  # fmt: skip
 
     # -- asking -----------------------------------------------------------------------------------
@@ -191,13 +198,14 @@ class Jobs:
 
     def _ask(self, following: Following) -> None:
         """Let places answer, and take in what they say."""
-        asked = following.handles
+        asked, until = following.handles, time.monotonic() + _ANSWER_S
         if asked:
             backend = self._open()
             backend.poll(asked)
-            until = time.monotonic() + _ANSWER_S
             while not all(backend.handed(asked)) and time.monotonic() < until:
                 backend.wait(0.1)
+        while following.asking and time.monotonic() < until:
+            time.sleep(0.1)
         for _ in following.round(logs=False):
             pass
 
@@ -225,6 +233,12 @@ class Jobs:
                     "end it",
                     f"Ctrl-C there, or kill {submission.pid}",
                 )
+            if why := following.nowhere(each):
+                raise UsageError(
+                    f"job {each.ref.id}",
+                    f"can't be ended from here: {why}",
+                    "emsctl job cancel where .ems.yaml names that target",
+                )
         following.cancel(grace_s)
         until = time.monotonic() + grace_s + 2 * _ANSWER_S
         while True:
@@ -232,7 +246,7 @@ class Jobs:
                 pass
             if not following.live or time.monotonic() > until:
                 return [self._info(following, each) for each in jobs]
-            self._open().wait(_BEAT_S)
+            self._pause(following)
 
     def mortal(self, named: Sequence[Named]) -> list[JobHandle]:
         """Return those of the jobs that would end with this process, and have not ended."""
@@ -262,10 +276,14 @@ class Jobs:
             yield from following.round()
             if not following.live or stop():
                 return
-            if any(each.foreign for each in following.live):
-                time.sleep(_BEAT_S)
-            else:
-                self._open().wait(_BEAT_S)
+            self._pause(following)
+
+    def _pause(self, following: Following) -> None:
+        """Wait until something may have changed; a place with nothing of ours would not wait."""
+        if any(each.foreign for each in following.live) or not following.handles:
+            time.sleep(_BEAT_S)
+        else:
+            self._open().wait(_BEAT_S)
 
     def _skip(self, following: Following) -> None:
         """Leave out what was written so far, as far as its place has answered."""
@@ -312,6 +330,14 @@ def _paths(entry: Entry) -> Mapping[str, str]:
             for name, path in role.get("outputs", {}).items():
                 found[f"{member}.{name}"] = f"{member}/{path}"
     return found
+
+
+def _mortal(prepared: Prepared, target: str) -> UsageError:
+    return UsageError(
+        f"job {prepared.spec.name}",
+        f"on {target!r} ends with this process, and can't be left alone",
+        "without -d, or a target of kind `ssh: here` in .ems.yaml and --on its name",
+    )
 
 
 def _read(wanted: Wanted, changes: Mapping[Steps, object]) -> Read:

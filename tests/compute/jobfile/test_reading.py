@@ -164,7 +164,7 @@ def test_what_is_no_job_file(tmp_path: Path, name: str, text: str | None, said: 
         ({"on": ["a", "a"]}, "on", "stands twice"),
         ({"roles": [{"name": "a"}, {"name": "a"}]}, "roles[1].name", "stands twice"),
         ({"roles": [{"name": "a", "count": 0}]}, "roles[0].count", "a whole number from 1"),
-        ({"roles": [{"name": "a", "count": 5000}]}, "roles", "allowed: up to 4096"),
+        ({"roles": [{"name": "a", "count": 5000}]}, "roles", "allowed: up to 512"),
         ({"roles": [{"name": "a", "on": ["x", "x"]}]}, "roles[0].on", "stands twice"),
         ({"roles": [{"name": "a", "command": "x {out.m}"}]}, "roles[0].command", "is no output"),
         ({"roles": [{"name": "a", "variables": {"RANK": 1}}]}, "roles[0].variables.RANK", "EMS"),

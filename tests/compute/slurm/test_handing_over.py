@@ -207,7 +207,7 @@ def test_room_and_version(place: Cluster) -> None:
         handle = place.submit(
             place.parcel(SLEEP, [("f", {"s": 0})]), resources=Resources.of(cpus=1)
         )
-        place.until(lambda: "down, drained or reserved" in place.opened[0].waiting(handle))
+        place.until(lambda: "down, drained or reserved" in place.opened[0].waiting(handle), 60)
         assert place.status(handle).state is JobState.SUBMITTED
     finally:
         place.slurm.run("scontrol", "update", f"nodename={nodes}", "state=resume")

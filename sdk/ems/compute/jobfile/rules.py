@@ -14,7 +14,7 @@ from ems.errors import UsageError, did_you_mean
 from ems.worker.command import Template, TemplateError
 from ems.worker.meeting import TOLD
 
-MOST_MEMBERS = 4096
+MOST_MEMBERS = 512
 """How many members a gang may have: each hears of every other one."""
 
 
