@@ -401,7 +401,10 @@ def test_jobs_run_as_processes(clones: Callable[..., Clone]) -> None:
     assert [each["message"] for each in told] == ["hello Ada queue"]
 
     assert run("test -n $AWS_ENDPOINT_URL")["status"] == "SUCCEEDED"
-    assert run("sleep 60", timeout={"attemptDurationSeconds": 1})["container"]["exitCode"] == 137
+    limit = {"attemptDurationSeconds": 1}
+    assert run("sleep 60", timeout=limit)["container"]["exitCode"] == 143
+    obeys = "trap 'exit 9' TERM; while :; do sleep 0.1; done"  # it has its seconds to end
+    assert run(obeys, timeout=limit)["container"]["exitCode"] == 9
     many = run("exit $AWS_BATCH_JOB_ARRAY_INDEX", arrayProperties={"size": 2})
     assert many["arrayProperties"]["statusSummary"]["FAILED"] == 1
 
