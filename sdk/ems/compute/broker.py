@@ -115,6 +115,10 @@ class Broker:
             found = [each for word in self.choices(on) for each in self._backends(word)]
             return [each for each in found if each.capabilities.durable or not apart]
 
+        if homeless := next((job for job in jobs if not may(job)), None):
+            where = " or ".join(homeless.on or self._default)
+            why = f"{homeless.name} may go to {where} alone, which ends with this process"
+            return gangs.Seating(why=why, never=True)
         asked = {each.name: each for job in jobs for each in may(job)}
         for name, each in asked.items():
             room = each.room()
