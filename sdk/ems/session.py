@@ -27,6 +27,7 @@ from ems.pipeline.params import checked
 from ems.pipeline.plan import Plan, plan
 from ems.pipeline.run import Facts, Run, execute
 from ems.pipeline.runner import Policy, Runner
+from ems.pipeline.stopping import quick_gc, stoppable
 from ems.pipeline.written import Written, make_tree_of
 from ems.settings import DRIVER_VARIABLE, FILE, Settings, cache_folder
 
@@ -223,7 +224,7 @@ class Session:
     def _held(self, runner: Runner, room: int) -> Generator[None]:
         """Let signals stop the runner, and let it tell how long the rest will take."""
         runner.tally.durations, runner.tally.slots = self.store.durations, room
-        with _stoppable(runner):
+        with stoppable(runner):
             yield
 
     def _room(self, written: Written, jobs: int | None) -> int:
@@ -437,52 +438,6 @@ def _wanted_names(written: Written) -> set[str]:
     states = zip(written.graph.nodes, written.board.states, strict=True)
     wanted = (node for node, state in states if state is not State.LEFT_OUT)
     return {name for node in wanted for name in _names_of(node)}
-
-
-@contextmanager
-def _stoppable(runner: Runner) -> Generator[None]:
-    """Let Ctrl-C, SIGTERM and a lost terminal stop the runner, and give them back afterwards.
-
-    A person's Ctrl-C makes the run canceled, and so does the end of a job that EMS asked for;
-    whoever else stops it leaves it unfinished.
-    Who ignores a signal (`nohup`, a job in a script's background) goes on ignoring it. From another
-    thread than the main one nothing is changed.
-    """
-    import signal
-    import threading
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, _frame: object) -> None:
-        asked = number == signal.SIGINT or os.path.exists(os.environ.get("EMS_CANCEL", ""))
-        runner.interrupt("canceled" if asked else "unfinished")
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    # None: a handler that is not Python's and could not be given back
-    former = {n: h for n in numbers if (h := signal.getsignal(n)) not in (signal.SIG_IGN, None)}
-    for number in former:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def quick_gc() -> Generator[None]:
-    """Keep Python's cycle collector from walking a growing graph again and again."""
-    import gc
-
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def new_run_id() -> str:

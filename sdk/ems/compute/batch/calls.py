@@ -7,30 +7,23 @@ an account together, so whoever asks has to wait longer.
 
 from __future__ import annotations
 
-import contextlib
-import re
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
-from ems.compute.remote.order import PlaceError, Unreachable
-from ems.errors import EmsError
+from ems.compute import refusals
+from ems.compute.remote.order import PlaceError
 from ems.stack import aws
 
 AT_A_TIME = 100
 """Jobs that DescribeJobs takes in one call (API_DescribeJobs, read 2026-11-21)."""
-_THROTTLED = {
-    "TooManyRequestsException", "ThrottlingException", "Throttling", "RequestLimitExceeded",
-    "ThrottledException", "ServerException", "InternalError", "ServiceUnavailable",
-}  # fmt: skip
-_FAR = {
-    "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError",
-    "ProxyConnectionError", "SSLError", "ResponseStreamingError", "HTTPClientError",
-}  # fmt: skip
-_SAID = re.compile(r"An error occurred \(\w+\) when calling the \w+ operation(?: \([^)]*\))?: ")
 
 
 class Rejected(PlaceError):
     """Batch says that what was asked can never be (ClientException)."""
+
+
+_KINDS = {"ClientException": Rejected}
 
 
 class BatchCalls:
@@ -138,41 +131,11 @@ class BatchCalls:
         return self._submitting
 
 
-def inner(told: Mapping[str, Any] | None, *keys: str) -> Mapping[str, Any]:
-    """Return a mapping inside of an answer; an empty one where Batch left it out."""
-    found: Mapping[str, Any] = told or {}
-    for key in keys:
-        found = found.get(key) or {}
-    return found
-
-
 def portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     """Yield ids in portions that one call takes."""
     return (ids[at : at + AT_A_TIME] for at in range(0, len(ids), AT_A_TIME))
 
 
-@contextlib.contextmanager
-def asked(subject: str) -> Generator[None]:
-    """Turn what boto3 raises inside into Unreachable, Rejected or another PlaceError."""
-    kind: type[EmsError] = PlaceError
-    try:
-        with aws.asking(subject):
-            try:
-                yield
-            except Exception as error:
-                kind = _kind(error)
-                raise
-    except EmsError as told:
-        if isinstance(told, Unreachable | PlaceError):
-            raise
-        raise kind(told.subject, _SAID.sub("", told.problem), told.next_step) from None
-
-
-def _kind(error: Exception) -> type[EmsError]:
-    # what has no answer has None there
-    response = cast("Mapping[str, Mapping[str, Any]]", getattr(error, "response", None) or {})
-    code = response.get("Error", {}).get("Code", "")
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if code in _THROTTLED or status >= 500 or type(error).__name__ in _FAR:
-        return Unreachable
-    return Rejected if code == "ClientException" else PlaceError
+def asked(subject: str) -> AbstractContextManager[None]:
+    """Turn what boto3 raises inside into Unreachable, or a PlaceError of the right kind."""
+    return refusals.asked(subject, _KINDS)

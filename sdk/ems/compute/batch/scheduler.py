@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ems.compute.backend import Capabilities, Room
-from ems.compute.batch.calls import BatchCalls, Rejected, inner
+from ems.compute.batch.calls import BatchCalls, Rejected
 from ems.compute.batch.definitions import Definition, definition
 from ems.compute.batch.ground import Architecture, Ground, Spot, choose, image_of
 from ems.compute.batch.states import OURS, STATES
@@ -29,6 +29,7 @@ from ems.compute.batch.submissions import (
 from ems.compute.batch.tracks import Tracks
 from ems.compute.batch.watch import Watch
 from ems.compute.job import JobState, Reason
+from ems.compute.refusals import inner
 from ems.compute.remote.order import Native, Order, PlaceError, Refused
 from ems.compute.remote.site import Site
 

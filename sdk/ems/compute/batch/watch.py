@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ems.compute.batch.calls import AT_A_TIME, BatchCalls, inner
+from ems.compute.batch.calls import AT_A_TIME, BatchCalls
 from ems.compute.batch.states import native
 from ems.compute.batch.tracks import Track
 from ems.compute.job import JobState
+from ems.compute.refusals import inner
 from ems.compute.remote.order import Native
 
 _BY_ID = 2 * AT_A_TIME

@@ -8,28 +8,18 @@ Unreachable: the calls of an account are counted together, so whoever asks has t
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from ems.compute.remote.order import PlaceError, Unreachable
-from ems.errors import EmsError
+from ems.compute import refusals
+from ems.compute.remote.order import PlaceError
 from ems.stack import aws
 
 _PAGE = 100
 """Jobs in one page of ListTrainingJobs at most (API_ListTrainingJobs, read 2026-11-22)."""
-_THROTTLED = {
-    "ThrottlingException", "Throttling", "ThrottledException", "TooManyRequestsException",
-    "RequestLimitExceeded", "InternalFailure", "InternalServerError", "ServiceUnavailable",
-}  # fmt: skip
-_REJECTED = {"ValidationException", "ValidationError", "ResourceNotFound"}
-_FAR = {
-    "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError",
-    "ProxyConnectionError", "SSLError", "ResponseStreamingError", "HTTPClientError",
-}  # fmt: skip
-_SAID = re.compile(r"An error occurred \(\w+\) when calling the \w+ operation(?: \([^)]*\))?: ")
 _ABSENT = re.compile(r"not found|could not find|is not there", re.IGNORECASE)
 
 
@@ -43,6 +33,15 @@ class Exists(PlaceError):
 
 class NoQuota(PlaceError):
     """A quota of the account is used up, or zero (ResourceLimitExceeded)."""
+
+
+_KINDS: Mapping[str, type[PlaceError]] = {
+    "ResourceInUse": Exists,
+    "ResourceLimitExceeded": NoQuota,
+    "ValidationException": Rejected,
+    "ValidationError": Rejected,
+    "ResourceNotFound": Rejected,
+}
 
 
 class Calls:
@@ -109,31 +108,6 @@ class Calls:
         return self._made
 
 
-@contextlib.contextmanager
-def asked(subject: str) -> Generator[None]:
+def asked(subject: str) -> AbstractContextManager[None]:
     """Turn what boto3 raises inside into Unreachable, or a PlaceError of the right kind."""
-    kind: type[EmsError] = PlaceError
-    try:
-        with aws.asking(subject):
-            try:
-                yield
-            except Exception as error:
-                kind = _kind(error)
-                raise
-    except EmsError as told:
-        if isinstance(told, Unreachable | PlaceError):
-            raise
-        raise kind(told.subject, _SAID.sub("", told.problem), told.next_step) from None
-
-
-def _kind(error: Exception) -> type[EmsError]:
-    response = cast("Mapping[str, Mapping[str, Any]]", getattr(error, "response", None) or {})
-    code = response.get("Error", {}).get("Code", "")
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if code in _THROTTLED or status >= 500 or type(error).__name__ in _FAR:
-        return Unreachable
-    if code == "ResourceInUse":
-        return Exists
-    if code == "ResourceLimitExceeded":
-        return NoQuota
-    return Rejected if code in _REJECTED else PlaceError
+    return refusals.asked(subject, _KINDS)

@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ems.compute.batch.calls import inner
 from ems.compute.job import JobState, Reason
+from ems.compute.refusals import inner
 from ems.compute.remote.order import Native
 
 STATES: Mapping[str, JobState] = {
